@@ -1,0 +1,71 @@
+"""Whole files or none: temporary names, renames, hashes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Iterator
+
+from mg.errors import InputError
+
+
+def make_folder(folder: Path | str) -> Path:
+    """Create `folder` and check that files can be written there."""
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".write_test.{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise InputError(
+            f"cannot write to folder '{folder}': {error.strerror}; name another folder or change its permissions"
+        ) from None
+    return folder
+
+
+@contextmanager
+def whole_file(path: Path | str) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it to `path` when the block ends well, delete it otherwise.
+
+    The temporary name starts with a dot, contains `.part` and keeps the suffix. An interrupted run leaves whatever was
+    at `path` before untouched.
+    """
+    path = Path(path)
+    make_folder(path.parent)
+    if path.is_dir():
+        raise InputError(f"cannot write '{path}': it is a folder; name a file")
+    part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    try:
+        yield part
+        os.replace(part, path)
+    except OSError as error:
+        if error.errno is None or isinstance(error, InputError):
+            raise
+        raise InputError(f"cannot write '{path}': {error.strerror}; free some space or name another place") from error
+    finally:
+        if part.exists():
+            part.unlink()
+
+
+def sha256(path: Path | str) -> str:
+    """Hexadecimal SHA-256 of a file's bytes."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def require_file(path: Path | str, what: str) -> Path:
+    """Return `path` if it names a file with at least one byte; `what` says in the error what was wanted."""
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"'{path}' is a folder, but {what} is a file; name the file itself")
+    if not path.exists():
+        raise InputError(f"no file '{path}'; {what} was expected there: check the path")
+    if path.stat().st_size == 0:
+        raise InputError(f"'{path}' is empty (0 bytes), so it is not {what}; copy or download it again")
+    return path

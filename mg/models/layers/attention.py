@@ -1,0 +1,96 @@
+"""Single-head self-attention over the pixels of a frame and over the frames of a pixel."""
+
+from __future__ import annotations
+
+import numpy as np
+from mindspore import Parameter, Tensor, nn, ops
+from mindspore import dtype as mstype
+from mindspore.common.initializer import HeUniform, initializer
+
+from mg.models.layers.folds import from_frames, from_pixels, to_frames, to_pixels
+from mg.models.layers.norm import GroupNorm
+
+# Scores held at once, in elements (128 MB in fp32). A 1280x720 frame has 14,400 latent pixels: 829 MB of scores.
+MAX_SCORES = 2**25
+
+
+class Linear(nn.Cell):
+    """Matrix product over the last axis; starts random, as the unit matrix ("unit") or at zero ("zero")."""
+
+    def __init__(self, channels: int, start: str = "random"):
+        super().__init__()
+        self.weight = Parameter(initializer(HeUniform(5**0.5), (channels, channels), mstype.float32))
+        self.bias = Parameter(initializer("zeros", (channels,), mstype.float32))
+        self.matmul = ops.MatMul(transpose_b=True)
+        self.bias_add = ops.BiasAdd()
+        if start != "random":
+            unit = np.eye(channels, dtype=np.float32) * (start == "unit")
+            self.weight.set_data(Tensor(unit))
+
+    def construct(self, x: Tensor) -> Tensor:
+        flat = x.reshape(-1, x.shape[-1])
+        flat = self.bias_add(self.matmul(flat, self.weight.astype(x.dtype)), self.bias.astype(x.dtype))
+        return flat.reshape(x.shape)
+
+
+class Attend(nn.Cell):
+    """softmax(q k^T / sqrt(C)) v for (N, L, C), a block of queries at a time; softmax in fp32."""
+
+    def __init__(self):
+        super().__init__()
+        self.scores = ops.BatchMatMul(transpose_b=True)
+        self.mix = ops.BatchMatMul()
+
+    def construct(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        count, length, channels = query.shape
+        query = query * channels**-0.5
+        block = max(1, min(length, MAX_SCORES // (count * length)))
+        outputs = []
+        for start in range(0, length, block):
+            scores = self.scores(query[:, start : start + block], key)
+            weights = ops.softmax(scores.astype(mstype.float32), -1).astype(value.dtype)
+            outputs.append(self.mix(weights, value))
+        return ops.concat(outputs, 1) if len(outputs) > 1 else outputs[0]
+
+
+class SpatialAttention(nn.Cell):
+    """x + attention over the pixels of every frame.  (B, T, C, H, W), same shape out."""
+
+    def __init__(self, channels: int, groups: int, statistics: str):
+        super().__init__()
+        self.norm = GroupNorm(groups, channels, statistics)
+        self.query = Linear(channels)
+        self.key = Linear(channels)
+        self.value = Linear(channels)
+        self.attend = Attend()
+        self.projection = Linear(channels)
+
+    def construct(self, x: Tensor) -> Tensor:
+        frames = to_frames(self.norm(x))
+        tokens = frames.reshape(*frames.shape[:2], -1).transpose(0, 2, 1)
+        tokens = self.attend(self.query(tokens), self.key(tokens), self.value(tokens))
+        frames = self.projection(tokens).transpose(0, 2, 1).reshape(frames.shape)
+        return x + from_frames(frames, x.shape[0])
+
+
+class TemporalAttention(nn.Cell):
+    """x + attention over the frames at every pixel.  (B, T, C, H, W), same shape out.
+
+    Starts as the identity: the projection is zero. Query, key and value start as unit matrices, so that a fresh model
+    is the same wherever it is built.
+    """
+
+    def __init__(self, channels: int, groups: int, statistics: str):
+        super().__init__()
+        self.norm = GroupNorm(groups, channels, statistics)
+        self.query = Linear(channels, "unit")
+        self.key = Linear(channels, "unit")
+        self.value = Linear(channels, "unit")
+        self.attend = Attend()
+        self.projection = Linear(channels, "zero")
+
+    def construct(self, x: Tensor) -> Tensor:
+        batch, _, _, height, width = x.shape
+        tokens = to_pixels(self.norm(x))
+        tokens = self.attend(self.query(tokens), self.key(tokens), self.value(tokens))
+        return x + from_pixels(self.projection(tokens), batch, height, width)

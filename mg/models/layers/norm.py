@@ -1,0 +1,48 @@
+"""GroupNorm over frames."""
+
+from __future__ import annotations
+
+from mindspore import Parameter, Tensor, nn, ops
+from mindspore import dtype as mstype
+from mindspore.common.initializer import initializer
+
+
+class GroupNorm(nn.Cell):
+    """GroupNorm of (B, T, C, H, W) with the statistics of each frame, or of the whole clip.
+
+    statistics: "frame" (over a frame's H, W and the group's channels) or "clip" (over T as well).
+    Computes in fp32 whatever the type of its input, and returns that type.
+    """
+
+    def __init__(self, groups: int, channels: int, statistics: str = "frame", eps: float = 1e-6):
+        super().__init__()
+        self.groups = groups
+        self.per_clip = statistics == "clip"
+        self.eps = eps
+        self.weight = Parameter(initializer("ones", (channels,), mstype.float32))
+        self.bias = Parameter(initializer("zeros", (channels,), mstype.float32))
+
+    def construct(self, x: Tensor) -> Tensor:
+        batch, frames, channels, height, width = x.shape
+        pixels = x.astype(mstype.float32)
+        mean = self.average(pixels, batch, frames, width)
+        centred = pixels.reshape(batch * frames * self.groups, -1) - mean
+        variance = self.average(centred * centred, batch, frames, width)
+        scale = self.per_channel(ops.rsqrt(variance + self.eps), channels) * self.weight
+        shift = self.bias - self.per_channel(mean, channels) * scale
+        pixels = pixels.reshape(batch * frames, channels, height, width)
+        pixels = pixels * scale.reshape(-1, channels, 1, 1) + shift.reshape(-1, channels, 1, 1)
+        return pixels.astype(x.dtype).reshape(x.shape)
+
+    def average(self, x: Tensor, batch: int, frames: int, width: int) -> Tensor:
+        """Mean per frame (or clip) and group, (B*T*groups, 1). Rows first: short sums in fp32 stay exact and fast."""
+        mean = x.reshape(-1, width).mean(-1).reshape(batch * frames * self.groups, -1).mean(-1)
+        if self.per_clip:
+            mean = mean.reshape(batch, frames, self.groups)
+            mean = ops.broadcast_to(mean.mean(1, keep_dims=True), mean.shape)
+        return mean.reshape(-1, 1)
+
+    def per_channel(self, x: Tensor, channels: int) -> Tensor:
+        """(B*T*groups, 1) -> (B*T, C)."""
+        x = x.reshape(-1, self.groups, 1)
+        return ops.broadcast_to(x, (x.shape[0], self.groups, channels // self.groups)).reshape(-1, channels)

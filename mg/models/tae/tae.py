@@ -1,0 +1,235 @@
+"""The Temporal Autoencoder: images and videos to latents, 8x8x8 smaller, and back.
+
+Movie Gen (arXiv 2410.13720), section 3.1.1, with the layers of the SD3.5 image VAE.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Mapping
+
+import numpy as np
+from mindspore import Tensor, nn
+from mindspore import dtype as mstype
+
+from mg import runtime
+from mg.errors import InputError
+from mg.models import weights
+from mg.models.posterior import draw_noise, sample
+from mg.models.tae.config import TAEConfig
+from mg.models.tae.decoder import Decoder
+from mg.models.tae.encoder import Encoder
+from mg.models.tae.names import dialect_of, is_temporal
+
+TAE_CONFIG: Mapping[str, Any] = TAEConfig().as_mapping()
+DEFAULT_WEIGHTS = Path(__file__).with_name("default.safetensors")
+MIN_SIZE = 16
+_FLOATS = (mstype.float32, mstype.float16, mstype.bfloat16, mstype.float64)
+
+
+class TemporalAutoencoder(nn.Cell):
+    """A video VAE whose every temporal part starts as an exact identity, so that it begins as the image VAE.
+
+    config: a mapping with the keys of TAE_CONFIG; None takes the one in `pretrained`, or TAE_CONFIG without a file.
+    pretrained: a file written by `save`, tools/inflate_vae_to_tae.py or tools/convert_checkpoint.py.
+    dtype: fp32, fp16, bf16 or auto: the type of convolutions and matrix products. Results are always fp32.
+    use_tile: tiled encoding and decoding; not available yet.
+
+    Networks are compiled when MindSpore is in graph mode (`mg.runtime.setup()`), once for each shape of the input.
+    Raises InputError for wrong keys, values or weights, and for a `config` that disagrees with the file.
+    """
+
+    def __init__(
+        self,
+        config: Mapping[str, Any] | TAEConfig | None = None,
+        pretrained: str | Path | None = None,
+        use_tile: bool = False,
+        dtype: str = "fp32",
+    ):
+        super().__init__()
+        if use_tile:
+            raise InputError("use_tile=True: tiled encoding and decoding are not available yet; use use_tile=False")
+        self.compute_dtype = runtime.compute_dtype(dtype)
+        file = None if pretrained is None else weights.TensorFile(pretrained)
+        self._config = _resolve_config(config, file)
+        self.encoder = Encoder(self._config)
+        self.decoder = Decoder(self._config)
+        if file is not None:
+            self._load(file)
+        self.set_train(False)
+
+    @classmethod
+    def from_default(cls, dtype: str = "fp32") -> TemporalAutoencoder:
+        """The model that ships with the package."""
+        return cls(pretrained=DEFAULT_WEIGHTS, dtype=dtype)
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The model's configuration, read-only."""
+        return self._config.as_mapping()
+
+    @property
+    def compression(self) -> int:
+        """Frames, rows and columns per latent."""
+        return self._config.compression
+
+    def encode(self, x: Tensor, seed: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Latents of clips or images: a sample, and mean and log-variance of what it is drawn from.
+
+        x: (B, 3, T, H, W) or (B, 3, H, W), floating, RGB in [-1, 1]; any T >= 1, H and W >= 16.
+        seed: makes the sample reproducible; None draws a new one each time.
+        Returns z, mean, logvar, each (B, z, ceil(T/8), ceil(H/8), ceil(W/8)), or (B, z, h, w) for images, in fp32.
+        """
+        x, is_image = self._enter(x, "x", 3)
+        if min(x.shape[3:]) < MIN_SIZE:
+            raise InputError(f"x has frames of {x.shape[3]}x{x.shape[4]}; height and width must be at least {MIN_SIZE}")
+        mean, logvar = self.encoder(x)
+        noise = draw_noise(mean.shape, np.random.default_rng(_checked_seed(seed)))
+        z = sample(mean, logvar, Tensor(noise))
+        return tuple(tensor[:, :, 0] for tensor in (z, mean, logvar)) if is_image else (z, mean, logvar)
+
+    def decode(
+        self, z: Tensor, num_target_frames: int | None = None, target_num_frames: int | None = None
+    ) -> Tensor:
+        """Clips or images of latents (unscaled, as `encode` gives them).
+
+        z: (B, z, t, h, w), or (B, z, h, w) for images.
+        num_target_frames: keep this many frames, dropping the surplus at the end; None keeps all 8t.
+        target_num_frames: upstream's name for the same.
+        Returns (B, 3, 8t, 8h, 8w), or (B, 3, 8h, 8w) for images, fp32, nominally in [-1, 1], not clipped.
+        """
+        z, is_image = self._enter(z, "z", self._config.z_channels)
+        frames = self._frames_to_keep(z.shape[2], num_target_frames, target_num_frames)
+        x = self.decoder(z)
+        return x[:, :, 0] if is_image else x[:, :, :frames]
+
+    def __call__(self, x: Tensor, seed: int | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Reconstruct: (recon, z, mean, logvar), where recon has the shape of x and is decoded from z, the sample."""
+        z, mean, logvar = self.encode(x, seed)
+        height, width = x.shape[-2:]
+        recon = self.decode(z) if x.ndim == 4 else self.decode(z, x.shape[2])
+        return recon[..., :height, :width], z, mean, logvar
+
+    def construct(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The same as one graph, for training steps: what a parent cell compiles when it calls this one.
+
+        x: (B, 3, T, H, W) in the compute type.  noise: standard normal, of the latents' shape, in fp32.
+        """
+        mean, logvar = self.encoder(x)
+        z = sample(mean, logvar, noise)
+        recon = self.decoder(z.astype(x.dtype))
+        return recon[:, :, : x.shape[2], : x.shape[3], : x.shape[4]], z, mean, logvar
+
+    def scale(self, z: Tensor) -> Tensor:
+        """(z - shift) * scaling: latents as a diffusion model sees them."""
+        return (z - self._config.shift_factor) * self._config.scaling_factor
+
+    def unscale(self, z: Tensor) -> Tensor:
+        """The inverse of `scale`: latents as `decode` takes them."""
+        return z / self._config.scaling_factor + self._config.shift_factor
+
+    def save(self, path: str | Path, dtype: str = "fp32", omit_identity: bool = False) -> None:
+        """Write weights and configuration to a `.ckpt` or `.safetensors` file.
+
+        dtype: stored type, fp32, fp16 or bf16.
+        omit_identity: leave out the temporal parameters; InputError unless all are still at their start.
+        """
+        parameters = list(self.get_parameters())
+        metadata = {"mg_family": "tae", "mg_config": json.dumps(dict(self.config))}
+        if omit_identity:
+            self._require_identity()
+            parameters = [p for p in parameters if not is_temporal(p.name)]
+            metadata["mg_omitted"] = "temporal"
+        weights.write(path, parameters, metadata, dtype)
+
+    def _require_identity(self):
+        fresh = {p.name: p for p in TemporalAutoencoder(self._config).get_parameters() if is_temporal(p.name)}
+        moved = [p.name for p in self.get_parameters() if p.name in fresh and _differ(p, fresh[p.name])]
+        if moved:
+            raise InputError(
+                f"omit_identity: {len(moved)} temporal parameters have left their identity start ({moved[0]}, ...); "
+                "save them too"
+            )
+
+    def _load(self, file: weights.TensorFile):
+        names = [p.name for p in self.get_parameters()]
+        if file.metadata.get("mg_omitted") == "temporal":
+            names = [name for name in names if not is_temporal(name)]
+        weights.assign(self, names, {name: file.read(name) for name in file.names}, file.path)
+
+    def _enter(self, x: Tensor, name: str, channels: int) -> tuple[Tensor, bool]:
+        """The door: check, cast to the compute type, and give images a time axis."""
+        if isinstance(x, np.ndarray):
+            x = Tensor(x)
+        if not isinstance(x, Tensor):
+            raise InputError(f"{name} is a {type(x).__name__}, but must be a MindSpore Tensor or a NumPy array")
+        if x.ndim not in (4, 5) or x.shape[1] != channels or 0 in x.shape:
+            raise InputError(
+                f"{name} has shape {x.shape}, but must be (B, {channels}, T, H, W), "
+                f"or (B, {channels}, H, W) for images, with no empty axis"
+            )
+        if x.dtype not in _FLOATS:
+            raise InputError(f"{name} is {x.dtype}, but must be floating; mg.io.pixels.to_clip turns uint8 frames into clips")
+        x = x.astype(self.compute_dtype)
+        return (x.expand_dims(2), True) if x.ndim == 4 else (x, False)
+
+    def _frames_to_keep(self, latents: int, wanted: int | None, upstreams_name: int | None) -> int:
+        if wanted is not None and upstreams_name is not None and wanted != upstreams_name:
+            raise InputError(f"num_target_frames={wanted} and target_num_frames={upstreams_name} disagree; give one")
+        wanted = upstreams_name if wanted is None else wanted
+        most = latents * self.compression
+        if wanted is None:
+            return most
+        if isinstance(wanted, bool) or not isinstance(wanted, int) or not 1 <= wanted <= most:
+            raise InputError(f"num_target_frames={wanted!r} must be from 1 to {most}, what {latents} latent frames decode to")
+        return wanted
+
+
+def _resolve_config(config: Mapping[str, Any] | TAEConfig | None, file: weights.TensorFile | None) -> TAEConfig:
+    """The configuration to build: the caller's, the file's, or the default; they must not disagree."""
+    if config is not None and not isinstance(config, TAEConfig):
+        config = TAEConfig.from_mapping(config)
+    if file is None:
+        return config or TAEConfig()
+    stored = _config_of(file)
+    if stored is None and config is None:
+        raise InputError(f"'{file.path}' carries no configuration: {_REMEDIES[dialect_of(file.names)]}")
+    if stored is None or config is None:
+        return stored or config
+    given, kept = config.as_mapping(), stored.as_mapping()
+    differing = [f"{key} is {given[key]} but {kept[key]} in the file" for key in given if given[key] != kept[key]]
+    if differing:
+        raise InputError(f"config disagrees with '{file.path}': {'; '.join(differing)}. Leave config out to use the file's")
+    return config
+
+
+def _config_of(file: weights.TensorFile) -> TAEConfig | None:
+    family = file.metadata.get("mg_family")
+    if family is None:
+        return None
+    if family != "tae":
+        raise InputError(f"'{file.path}' holds a model of the family '{family}', not a TAE; load it with that family's class")
+    try:
+        return TAEConfig.from_mapping(json.loads(file.metadata["mg_config"]))
+    except (KeyError, ValueError, TypeError) as error:
+        raise InputError(f"'{file.path}' carries a configuration that cannot be used: {error}") from None
+
+
+_REMEDIES = {
+    "mg": "pass the config= it was trained with",
+    "diffusers": "it is an image VAE; inflate it first with tools/inflate_vae_to_tae.py",
+    "ldm": "it is an image VAE; inflate it first with tools/inflate_vae_to_tae.py",
+    "moviegen": "it is upstream's TAE; convert it first with tools/convert_checkpoint.py",
+    "unknown": "its tensor names are not a TAE's",
+}
+
+
+def _checked_seed(seed: int | None) -> int | None:
+    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0):
+        raise InputError(f"seed={seed!r} must be a whole number of at least 0, or None")
+    return seed
+
+
+def _differ(a: Tensor, b: Tensor) -> bool:
+    return not np.array_equal(a.asnumpy(), b.asnumpy())

@@ -1,0 +1,121 @@
+"""Weights files: what is in them, strict assignment, whole-file writing. For every family of models.
+
+Two formats, told apart by suffix: `.safetensors` (fp32, fp16 or bf16) and MindSpore's `.ckpt`. Both carry metadata, by
+which a model is rebuilt from the file alone: `mg_family`, `mg_config` (JSON), and `mg_omitted` when parameters that are
+still at their identity start were left out.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Iterable, Mapping
+
+import mindspore as ms
+import numpy as np
+from mindspore import Parameter, Tensor, nn
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from mg.errors import InputError
+from mg.files import require_file, whole_file
+
+SUFFIXES = (".safetensors", ".ckpt")
+STORAGE_DTYPES = {"fp32": ms.float32, "fp16": ms.float16, "bf16": ms.bfloat16}
+
+
+class TensorFile:
+    """An opened weights file: `names`, `metadata`, and `read(name)`, which gives fp32 whatever is stored.
+
+    A safetensors file is read one tensor at a time, so a large file costs no more memory than what is taken from it.
+    Raises InputError for a missing, empty, truncated or foreign file.
+    """
+
+    def __init__(self, path: Path | str):
+        self.path = require_file(path, "a weights file")
+        if self.path.suffix == ".safetensors":
+            self._open_safetensors()
+        elif self.path.suffix == ".ckpt":
+            self._open_ckpt()
+        else:
+            raise InputError(f"'{path}': weights files end in {' or '.join(SUFFIXES)}; convert it or correct its name")
+
+    def read(self, name: str) -> np.ndarray:
+        """Tensor `name` as fp32."""
+        return self._read(name)
+
+    def _open_safetensors(self):
+        try:
+            file = safe_open(str(self.path), framework="numpy")
+        except (SafetensorError, OSError) as error:
+            raise _damaged(self.path, error) from None
+        self.names = list(file.keys())
+        self.metadata = dict(file.metadata() or {})
+        self._read = lambda name: file.get_tensor(name).astype(np.float32)
+
+    def _open_ckpt(self):
+        try:
+            entries = ms.load_checkpoint(str(self.path))
+        except (ValueError, RuntimeError, TypeError) as error:
+            raise _damaged(self.path, error) from None
+        tensors = {name: value for name, value in entries.items() if isinstance(value, Tensor)}
+        self.names = list(tensors)
+        self.metadata = {name: value for name, value in entries.items() if isinstance(value, str)}
+        self._read = lambda name: tensors[name].float().asnumpy()
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    reason = str(error).strip().splitlines()[0]
+    return InputError(f"'{path}' is damaged or not a {path.suffix} file ({reason}); copy or download it again")
+
+
+def check_target(path: Path | str) -> Path:
+    """Return `path` if its suffix is a format that can be written."""
+    path = Path(path)
+    if path.suffix not in SUFFIXES:
+        raise InputError(f"cannot write weights to '{path}': the name must end in {' or '.join(SUFFIXES)}")
+    return path
+
+
+def write(path: Path | str, parameters: Iterable[Parameter], metadata: Mapping[str, str], dtype: str = "fp32") -> None:
+    """Write parameters and metadata; the file appears under its name only when it is complete.
+
+    dtype: the stored type, fp32, fp16 or bf16.
+    """
+    path = check_target(path)
+    if dtype not in STORAGE_DTYPES:
+        raise InputError(f"dtype={dtype!r} cannot be stored; use one of {', '.join(STORAGE_DTYPES)}")
+    stored = {p.name: Tensor(p.asnumpy()).astype(STORAGE_DTYPES[dtype]) for p in parameters}
+    with whole_file(path) as part:
+        if path.suffix == ".ckpt":
+            entries = [{"name": name, "data": tensor} for name, tensor in stored.items()]
+            ms.save_checkpoint(entries, str(part), append_dict=dict(metadata))
+        else:
+            save_file({name: tensor.asnumpy() for name, tensor in stored.items()}, str(part), metadata=dict(metadata))
+        os.chmod(part, 0o644)
+
+
+def assign(cell: nn.Cell, names: Iterable[str], tensors: Mapping[str, np.ndarray], source: Path | str) -> None:
+    """Put `tensors` into exactly the parameters `names` of `cell`.
+
+    Raises InputError, before anything is changed, when a tensor is missing, unexpected, of another shape or not finite;
+    the message gives the count and the first five names of each. `source` is named in it.
+    """
+    parameters = {p.name: p for p in cell.get_parameters()}
+    wanted = list(names)
+    common = [name for name in wanted if name in tensors]
+    problems = {
+        "missing": [name for name in wanted if name not in tensors],
+        "unexpected": [name for name in tensors if name not in set(wanted)],
+        "of another shape": [
+            f"{name} {tensors[name].shape} instead of {parameters[name].shape}"
+            for name in common
+            if tensors[name].shape != parameters[name].shape
+        ],
+        "not finite": [name for name in common if not np.isfinite(tensors[name]).all()],
+    }
+    found = [f"{len(n)} {kind} ({', '.join(n[:5])}{', ...' if len(n) > 5 else ''})" for kind, n in problems.items() if n]
+    if found:
+        raise InputError(f"'{source}' does not fit this model: {'; '.join(found)}. Use the weights this model was made for")
+    for name in wanted:
+        parameters[name].set_data(Tensor(tensors[name]))

@@ -1,0 +1,78 @@
+"""Where CPU and Ascend differ: device, mode and number type. Also how a script ends."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import Callable
+
+import mindspore as ms
+
+from mg.errors import InputError
+
+_DTYPES = {"fp32": ms.float32, "fp16": ms.float16, "bf16": ms.bfloat16}
+DTYPE_NAMES = (*_DTYPES, "auto")
+DEVICES = ("CPU", "Ascend")
+_MODES = {"graph": ms.GRAPH_MODE, "pynative": ms.PYNATIVE_MODE}
+MODES = tuple(_MODES)
+JIT_LEVELS = ("O0", "O1", "O2")
+
+
+def setup(device_target: str = "CPU", mode: str = "graph", jit_level: str | None = None) -> None:
+    """Choose device and execution mode for this process; call it before the first network runs.
+
+    `jit_level` None leaves MindSpore's own choice. Raises InputError for a name or a device that is not there.
+    """
+    _require("device_target", device_target, DEVICES)
+    _require("mode", mode, MODES)
+    if jit_level is not None:
+        _require("jit_level", jit_level, JIT_LEVELS)
+    try:
+        ms.set_device(device_target)
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise InputError(
+            f"device_target={device_target} cannot be used here ({str(error).strip().splitlines()[0]}); "
+            "use --device_target CPU, or install MindSpore and CANN for that device"
+        ) from None
+    ms.set_context(mode=_MODES[mode])
+    if jit_level is not None:
+        ms.set_context(jit_config={"jit_level": jit_level})
+
+
+def compute_dtype(name: str) -> ms.Type:
+    """The MindSpore type of `name`: fp32, fp16, bf16, or auto (fp32 on a CPU, bf16 on Ascend).
+
+    This is the type of convolutions and matrix products; docs/conventions.md has the whole table.
+    """
+    _require("dtype", name, DTYPE_NAMES)
+    on_cpu = ms.get_context("device_target") == "CPU"
+    if name == "auto":
+        name = "fp32" if on_cpu else "bf16"
+    if name == "bf16" and on_cpu:
+        raise InputError("dtype=bf16 does not run on a CPU: MindSpore has no bf16 CPU kernels; use fp32 or fp16")
+    return _DTYPES[name]
+
+
+def run_script(main: Callable[[], int | None]) -> None:
+    """Run a script's `main` and exit: 0 or its return value; 2 and one line for wrong input; 130 when interrupted."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        code = main() or 0
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = 2
+    except OSError as error:
+        print(f"error: {error.filename or 'file'}: {error.strerror or error}", file=sys.stderr)
+        code = 2
+    except KeyboardInterrupt:
+        print("interrupted: files that were not finished have been removed", file=sys.stderr)
+        code = 130
+    sys.stdout.flush()
+    sys.stderr.flush()
+    sys.exit(code)
+
+
+def _require(field: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise InputError(f"{field}={value!r} is unknown; use one of {', '.join(allowed)}")
