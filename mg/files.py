@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterator
 
 from mg.errors import InputError
 
@@ -42,9 +42,9 @@ def whole_file(path: Path | str) -> Iterator[Path]:
         yield part
         os.replace(part, path)
     except OSError as error:
-        if error.errno is None or isinstance(error, InputError):
-            raise
-        raise InputError(f"cannot write '{path}': {error.strerror}; free some space or name another place") from error
+        raise InputError(
+            f"cannot write '{path}': {error.strerror or error}; free some space or name another place"
+        ) from error
     finally:
         if part.exists():
             part.unlink()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 from typing import Callable
 
@@ -40,16 +39,20 @@ def setup(device_target: str = "CPU", mode: str = "graph", jit_level: str | None
         ms.set_context(jit_config={"jit_level": jit_level})
 
 
+def on_cpu() -> bool:
+    """Whether networks run on the CPU."""
+    return ms.get_context("device_target") == "CPU"
+
+
 def compute_dtype(name: str) -> ms.Type:
     """The MindSpore type of `name`: fp32, fp16, bf16, or auto (fp32 on a CPU, bf16 on Ascend).
 
     This is the type of convolutions and matrix products; docs/conventions.md has the whole table.
     """
     _require("dtype", name, DTYPE_NAMES)
-    on_cpu = ms.get_context("device_target") == "CPU"
     if name == "auto":
-        name = "fp32" if on_cpu else "bf16"
-    if name == "bf16" and on_cpu:
+        name = "fp32" if on_cpu() else "bf16"
+    if name == "bf16" and on_cpu():
         raise InputError("dtype=bf16 does not run on a CPU: MindSpore has no bf16 CPU kernels; use fp32 or fp16")
     return _DTYPES[name]
 

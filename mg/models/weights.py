@@ -8,8 +8,8 @@ still at their identity start were left out.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Iterable, Mapping
 
 import mindspore as ms
 import numpy as np
@@ -114,8 +114,12 @@ def assign(cell: nn.Cell, names: Iterable[str], tensors: Mapping[str, np.ndarray
         ],
         "not finite": [name for name in common if not np.isfinite(tensors[name]).all()],
     }
-    found = [f"{len(n)} {kind} ({', '.join(n[:5])}{', ...' if len(n) > 5 else ''})" for kind, n in problems.items() if n]
+    found = [
+        f"{len(n)} {kind} ({', '.join(n[:5])}{', ...' if len(n) > 5 else ''})" for kind, n in problems.items() if n
+    ]
     if found:
-        raise InputError(f"'{source}' does not fit this model: {'; '.join(found)}. Use the weights this model was made for")
+        raise InputError(
+            f"'{source}' does not fit this model: {'; '.join(found)}. Use the weights this model was made for"
+        )
     for name in wanted:
         parameters[name].set_data(Tensor(tensors[name]))

@@ -10,7 +10,8 @@ from mindspore import Parameter, Tensor, nn, ops
 from mindspore import dtype as mstype
 from mindspore.common.initializer import HeUniform, initializer
 
-from mg.models.layers.folds import from_frames, from_time, to_frames, to_time
+from mg.models.layers.folds import from_frames, to_frames
+from mg.models.layers.kernels import FoldTime, UnfoldTime
 from mg.models.layers.pad import replicate_pad
 
 
@@ -70,10 +71,12 @@ class TemporalConv(Conv2d):
         start = np.zeros(self.weight.shape, np.float32)
         start[:, :, 1, 0] = np.eye(channels)
         self.weight.set_data(Tensor(start))
+        self.fold = FoldTime()
+        self.unfold = UnfoldTime()
 
     def construct(self, x: Tensor) -> Tensor:
         height, width = x.shape[3:]
-        return from_time(super().construct(to_time(x)), height, width)
+        return self.unfold(super().construct(self.fold(x)), height, width)
 
 
 class Conv2_5d(nn.Cell):

@@ -1,6 +1,6 @@
 """Named folds between axis orders. Inside the networks a clip is (B, T, C, H, W): a frame is one block of memory.
 
-Folding frames into the batch is then free, and folding space into one axis moves whole rows only.
+Folding frames into the batch is then free. The fold that brings time beside space is in kernels.py.
 """
 
 from mindspore import Tensor
@@ -24,18 +24,6 @@ def to_frames(x: Tensor) -> Tensor:
 def from_frames(x: Tensor, batch: int) -> Tensor:
     """(B*T, C, H, W) -> (B, T, C, H, W)."""
     return x.reshape(batch, -1, *x.shape[1:])
-
-
-def to_time(x: Tensor) -> Tensor:
-    """(B, T, C, H, W) -> (B, C, T, H*W)."""
-    batch, frames, channels, height, width = x.shape
-    return x.reshape(batch, frames, channels, height * width).transpose(0, 2, 1, 3)
-
-
-def from_time(x: Tensor, height: int, width: int) -> Tensor:
-    """(B, C, T, H*W) -> (B, T, C, H, W)."""
-    batch, channels, frames, _ = x.shape
-    return x.transpose(0, 2, 1, 3).reshape(batch, frames, channels, height, width)
 
 
 def to_pixels(x: Tensor) -> Tensor:

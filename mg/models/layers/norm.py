@@ -6,6 +6,8 @@ from mindspore import Parameter, Tensor, nn, ops
 from mindspore import dtype as mstype
 from mindspore.common.initializer import initializer
 
+from mg.models.layers.kernels import AddToRows, ScaleRows
+
 
 class GroupNorm(nn.Cell):
     """GroupNorm of (B, T, C, H, W) with the statistics of each frame, or of the whole clip.
@@ -21,28 +23,29 @@ class GroupNorm(nn.Cell):
         self.eps = eps
         self.weight = Parameter(initializer("ones", (channels,), mstype.float32))
         self.bias = Parameter(initializer("zeros", (channels,), mstype.float32))
+        self.add = AddToRows()
+        self.scale = ScaleRows()
 
     def construct(self, x: Tensor) -> Tensor:
         batch, frames, channels, height, width = x.shape
-        pixels = x.astype(mstype.float32)
+        pixels = x.astype(mstype.float32).reshape(batch * frames * self.groups, -1)
         mean = self.average(pixels, batch, frames, width)
-        centred = pixels.reshape(batch * frames * self.groups, -1) - mean
+        centred = self.add(pixels, -mean)
         variance = self.average(centred * centred, batch, frames, width)
         scale = self.per_channel(ops.rsqrt(variance + self.eps), channels) * self.weight
-        shift = self.bias - self.per_channel(mean, channels) * scale
-        pixels = pixels.reshape(batch * frames, channels, height, width)
-        pixels = pixels * scale.reshape(-1, channels, 1, 1) + shift.reshape(-1, channels, 1, 1)
-        return pixels.astype(x.dtype).reshape(x.shape)
+        shift = ops.broadcast_to(self.bias, scale.shape)
+        pixels = self.scale(centred.reshape(-1, height * width), scale.reshape(-1))
+        return self.add(pixels, shift.reshape(-1)).astype(x.dtype).reshape(x.shape)
 
     def average(self, x: Tensor, batch: int, frames: int, width: int) -> Tensor:
-        """Mean per frame (or clip) and group, (B*T*groups, 1). Rows first: short sums in fp32 stay exact and fast."""
+        """Mean per frame (or clip) and group, (B*T*groups,). By rows first: short sums are exact and fast."""
         mean = x.reshape(-1, width).mean(-1).reshape(batch * frames * self.groups, -1).mean(-1)
         if self.per_clip:
             mean = mean.reshape(batch, frames, self.groups)
             mean = ops.broadcast_to(mean.mean(1, keep_dims=True), mean.shape)
-        return mean.reshape(-1, 1)
+        return mean.reshape(-1)
 
     def per_channel(self, x: Tensor, channels: int) -> Tensor:
-        """(B*T*groups, 1) -> (B*T, C)."""
+        """(B*T*groups,) -> (B*T, C)."""
         x = x.reshape(-1, self.groups, 1)
         return ops.broadcast_to(x, (x.shape[0], self.groups, channels // self.groups)).reshape(-1, channels)

@@ -5,19 +5,16 @@ from mindspore import Tensor, ops
 
 def replicate_pad(x: Tensor, axis: int, before: int, after: int) -> Tensor:
     """Repeat the first slice of `axis` `before` times in front and the last slice `after` times behind."""
-    parts = []
-    if before > 0:
-        parts.append(_repeat(_slice(x, axis, 0), axis, before))
-    parts.append(x)
-    if after > 0:
-        parts.append(_repeat(_slice(x, axis, x.shape[axis] - 1), axis, after))
-    return ops.concat(parts, axis) if len(parts) > 1 else x
+    if before == 0 and after == 0:
+        return x
+    first, last = _slice(x, axis, 0), _slice(x, axis, x.shape[axis] - 1)
+    return ops.concat([first] * before + [x] + [last] * after, axis)
 
 
 def zero_pad(x: Tensor, axis: int, before: int, after: int) -> Tensor:
     """Put `before` slices of zeros in front of `axis` and `after` behind."""
     zeros = ops.zeros_like(_slice(x, axis, 0))
-    return ops.concat((_repeat(zeros, axis, before), x, _repeat(zeros, axis, after)), axis)
+    return ops.concat([zeros] * before + [x] + [zeros] * after, axis)
 
 
 def pad_to_multiple(x: Tensor, axis: int, multiple: int) -> Tensor:
@@ -27,8 +24,3 @@ def pad_to_multiple(x: Tensor, axis: int, multiple: int) -> Tensor:
 
 def _slice(x: Tensor, axis: int, index: int) -> Tensor:
     return x[(slice(None),) * axis + (slice(index, index + 1),)]
-
-
-def _repeat(x: Tensor, axis: int, times: int) -> Tensor:
-    shape = x.shape
-    return ops.broadcast_to(x, shape[:axis] + (times,) + shape[axis + 1 :])

@@ -38,9 +38,7 @@ def convert(source: str | Path, **changes: float | str) -> TemporalAutoencoder:
     if dialect_of(names) != "moviegen":
         raise InputError(f"'{source}' is not upstream's TAE: it has no tensor encoder.conv_in.conv_spat.weight")
     used = [name for name in names if ".temb_proj." not in name]
-    tensors = {
-        ours: _transposed(ours, file.read(names[theirs])) for ours, theirs in to_ours(used, "moviegen").items()
-    }
+    tensors = {ours: _transposed(ours, file.read(names[theirs])) for ours, theirs in to_ours(used, "moviegen").items()}
     _join_shortcuts(tensors)
     tae = TemporalAutoencoder(TAEConfig(**{**sizes(tensors, file.path), **SWITCHES, **changes}))
     weights.assign(tae, [p.name for p in tae.get_parameters()], tensors, file.path)
@@ -49,7 +47,9 @@ def convert(source: str | Path, **changes: float | str) -> TemporalAutoencoder:
 
 def _transposed(name: str, tensor: np.ndarray) -> np.ndarray:
     """1D kernels (out, in, 1, k) become (out, in, k, 1); 1x1 attention kernels become matrices."""
-    if name.endswith(".weight") and (".temporal." in name or ".temporal_downsample." in name or ".temporal_upsample." in name):
+    if name.endswith(".weight") and (
+        ".temporal." in name or ".temporal_downsample." in name or ".temporal_upsample." in name
+    ):
         return np.ascontiguousarray(tensor.transpose(0, 1, 3, 2))
     if "_attention." in name and tensor.ndim == 4:
         return tensor[:, :, 0, 0]

@@ -25,7 +25,9 @@ class EncoderLevel(nn.Cell):
             [ResidualBlock(a, b, config.norm_num_groups, config.norm_statistics) for a, b in zip(widths, widths[1:])]
         )
         self.spatial_downsample = nn.Identity() if last else SpatialDownsample(out_channels)
-        self.temporal_downsample = nn.Identity() if last else TemporalDownsample(out_channels, config.downsample_padding)
+        self.temporal_downsample = (
+            nn.Identity() if last else TemporalDownsample(out_channels, config.downsample_padding)
+        )
 
     def construct(self, x: Tensor) -> Tensor:
         for block in self.blocks:

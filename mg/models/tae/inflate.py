@@ -45,9 +45,7 @@ def inflate(source: str | Path) -> Inflation:
     dialect = dialect_of(names)
     if dialect not in ("diffusers", "ldm"):
         raise InputError(f"'{path}' is not an image VAE: {_NOT_AN_IMAGE_VAE.get(dialect, _FOREIGN)}")
-    tensors = {
-        ours: _as_matrix(ours, file.read(prefix + theirs)) for ours, theirs in to_ours(names, dialect).items()
-    }
+    tensors = {ours: _as_matrix(ours, file.read(prefix + theirs)) for ours, theirs in to_ours(names, dialect).items()}
     stored = _read_config_json(path.with_name("config.json"))
     config = TAEConfig(**sizes(tensors, path), **{key: stored[key] for key in _FACTORS if key in stored})
     _require_same_sizes(stored, config, path)
@@ -76,7 +74,9 @@ def sizes(tensors: dict[str, np.ndarray], source: Path) -> dict[str, object]:
             blocks += 1
         z_channels = tensors["encoder.conv_out.spatial.weight"].shape[0] // 2
     except KeyError as error:
-        raise InputError(f"'{source}' has no tensor that means {error}; it is not a whole encoder and decoder") from None
+        raise InputError(
+            f"'{source}' has no tensor that means {error}; it is not a whole encoder and decoder"
+        ) from None
     return {
         "ch": ch,
         "ch_mult": tuple(width / ch for width in widths),

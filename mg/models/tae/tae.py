@@ -6,8 +6,9 @@ Movie Gen (arXiv 2410.13720), section 3.1.1, with the layers of the SD3.5 image 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any
 
 import numpy as np
 from mindspore import Tensor, nn
@@ -89,9 +90,7 @@ class TemporalAutoencoder(nn.Cell):
         z = sample(mean, logvar, Tensor(noise))
         return tuple(tensor[:, :, 0] for tensor in (z, mean, logvar)) if is_image else (z, mean, logvar)
 
-    def decode(
-        self, z: Tensor, num_target_frames: int | None = None, target_num_frames: int | None = None
-    ) -> Tensor:
+    def decode(self, z: Tensor, num_target_frames: int | None = None, target_num_frames: int | None = None) -> Tensor:
         """Clips or images of latents (unscaled, as `encode` gives them).
 
         z: (B, z, t, h, w), or (B, z, h, w) for images.
@@ -170,7 +169,9 @@ class TemporalAutoencoder(nn.Cell):
                 f"or (B, {channels}, H, W) for images, with no empty axis"
             )
         if x.dtype not in _FLOATS:
-            raise InputError(f"{name} is {x.dtype}, but must be floating; mg.io.pixels.to_clip turns uint8 frames into clips")
+            raise InputError(
+                f"{name} is {x.dtype}, but must be floating; mg.io.pixels.to_clip turns uint8 frames into clips"
+            )
         x = x.astype(self.compute_dtype)
         return (x.expand_dims(2), True) if x.ndim == 4 else (x, False)
 
@@ -182,7 +183,9 @@ class TemporalAutoencoder(nn.Cell):
         if wanted is None:
             return most
         if isinstance(wanted, bool) or not isinstance(wanted, int) or not 1 <= wanted <= most:
-            raise InputError(f"num_target_frames={wanted!r} must be from 1 to {most}, what {latents} latent frames decode to")
+            raise InputError(
+                f"num_target_frames={wanted!r} must be from 1 to {most}, what {latents} latent frames decode to"
+            )
         return wanted
 
 
@@ -200,7 +203,9 @@ def _resolve_config(config: Mapping[str, Any] | TAEConfig | None, file: weights.
     given, kept = config.as_mapping(), stored.as_mapping()
     differing = [f"{key} is {given[key]} but {kept[key]} in the file" for key in given if given[key] != kept[key]]
     if differing:
-        raise InputError(f"config disagrees with '{file.path}': {'; '.join(differing)}. Leave config out to use the file's")
+        raise InputError(
+            f"config disagrees with '{file.path}': {'; '.join(differing)}. Leave config out to use the file's"
+        )
     return config
 
 
@@ -209,7 +214,9 @@ def _config_of(file: weights.TensorFile) -> TAEConfig | None:
     if family is None:
         return None
     if family != "tae":
-        raise InputError(f"'{file.path}' holds a model of the family '{family}', not a TAE; load it with that family's class")
+        raise InputError(
+            f"'{file.path}' holds a model of the family '{family}', not a TAE; load it with that family's class"
+        )
     try:
         return TAEConfig.from_mapping(json.loads(file.metadata["mg_config"]))
     except (KeyError, ValueError, TypeError) as error:

@@ -1,0 +1,242 @@
+"""Files through the autoencoder and back: reconstructions, pictures and figures."""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from itertools import islice
+from pathlib import Path
+
+import mindspore as ms
+import numpy as np
+from tqdm import tqdm
+
+from mg.data.sample_clip import FPS, FRAMES, draw_sample_clip
+from mg.data.transforms import resize_and_crop
+from mg.errors import InputError
+from mg.files import make_folder, sha256, whole_file
+from mg.inference.pictures import contact_sheet, side_by_side
+from mg.io import image, pixels, video
+from mg.io.media import find_media, is_image
+from mg.metrics.psnr import psnr
+from mg.metrics.ssim import ssim
+from mg.models.tae.tae import DEFAULT_WEIGHTS, MIN_SIZE, TemporalAutoencoder
+
+logger = logging.getLogger(__name__)
+
+SHEET_COLUMNS = 6
+# Frames of this many pixels together go through the networks at once: 16 frames of 256x256.
+CHUNK_PIXELS = 16 * 256 * 256
+
+
+@dataclass(frozen=True)
+class Options:
+    """How inputs are reconstructed.
+
+    num_frames: take this many frames from the start of each clip; None takes all.
+    image_size: (height, width) to scale and crop to; None keeps the source's.
+    sample: decode a sample of the posterior, drawn with `seed`, instead of its mean.
+    """
+
+    num_frames: int | None = None
+    image_size: tuple[int, int] | None = None
+    sample: bool = False
+    seed: int = 0
+
+    def __post_init__(self):
+        if self.num_frames is not None and self.num_frames < 1:
+            raise InputError(f"num_frames={self.num_frames} must be at least 1; leave it out for all frames")
+        if self.image_size is not None and min(self.image_size) < MIN_SIZE:
+            raise InputError(f"image_size={self.image_size} must be at least {MIN_SIZE}; leave it out to keep the size")
+        if self.seed < 0:
+            raise InputError(f"seed={self.seed} must be at least 0")
+
+
+def reconstruct(
+    input: Path | str | None = None,
+    ckpt_path: Path | str | None = None,
+    output_path: Path | str = "samples/recons",
+    dtype: str = "auto",
+    options: Options = Options(),
+) -> int:
+    """Reconstruct a video, an image, or every one in a folder, and write what came out to `output_path`.
+
+    input: None draws a sample clip there. ckpt_path: None takes the model that ships with the package.
+    Writes for each input its reconstruction, a side-by-side and a contact sheet; then metrics.json.
+    Returns the number of inputs that could not be used: each is named in the log and in metrics.json.
+    """
+    output = make_folder(output_path)
+    for old in output.glob("metrics.json"):
+        old.unlink()
+    weights = Path(ckpt_path or DEFAULT_WEIGHTS)
+    sources = [] if input is None else find_media(input, leave_out=output)
+    tae = TemporalAutoencoder(pretrained=weights, dtype=dtype)
+    if input is None:
+        sources = [_draw_sample(output / "sample_clip.mp4")]
+    root = Path(input) if input is not None and Path(input).is_dir() else None
+    rows, failed = [], []
+    for source, target in zip(sources, _targets(sources, root, output)):
+        try:
+            rows.append(_reconstruct_file(tae, source, target, options))
+            logger.info("%s: PSNR %.2f dB, SSIM %.4f", source.name, rows[-1]["psnr"], rows[-1]["ssim"])
+        except InputError as error:
+            if root is None:
+                raise
+            failed.append({"file": str(source), "why": str(error)})
+            logger.error("error: %s", error)
+    report = {
+        "mean": _mean(rows),
+        "mean_by_kind": {
+            kind: _mean(r for r in rows if r["kind"] == kind) for kind in sorted({r["kind"] for r in rows})
+        },
+        "clips": rows,
+        "failed": failed,
+        "protocol": _protocol(tae, weights, dtype, options),
+    }
+    with whole_file(output / "metrics.json") as part:
+        part.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n")
+    logger.info("%d reconstructed, %d failed; results are in %s", len(rows), len(failed), output)
+    return len(failed)
+
+
+def _reconstruct_file(tae: TemporalAutoencoder, source: Path, target: Path, options: Options) -> dict[str, object]:
+    if is_image(source):
+        return _reconstruct_image(tae, source, target, options)
+    info = video.probe(source)
+    total = min(info.frames, options.num_frames or info.frames)
+    frames = (_sized(frame, options) for frame in islice(video.read_frames(source), options.num_frames))
+    kept = {round(index) for index in np.linspace(0, max(total - 1, 0), SHEET_COLUMNS)}
+    sheet, scores = {}, []
+    with (
+        video.VideoWriter(_with(target, "_recon.mp4"), info.fps) as recon_file,
+        video.VideoWriter(_with(target, "_side_by_side.mp4"), info.fps) as side_file,
+        tqdm(total=total, desc=source.name, unit="frame") as bar,
+    ):
+        for original, recon in _round_trip(tae, frames, source, options):
+            recon_file.write(recon)
+            side_file.write(side_by_side(original, recon))
+            if len(scores) in kept:
+                sheet[len(scores)] = (original, recon)
+            scores.append((psnr(original, recon), ssim(original, recon)))
+            bar.update()
+    row = _row(source, "video", original, scores, fps=str(info.fps))
+    title = f"{source.name}: {row['frames']} frames of {row['width']}x{row['height']}, {_summary(row)}"
+    image.write_image(
+        _with(target, "_sheet.png"), contact_sheet(title, [f"frame {i}" for i in sheet], list(sheet.values()))
+    )
+    return row
+
+
+def _reconstruct_image(tae: TemporalAutoencoder, source: Path, target: Path, options: Options) -> dict[str, object]:
+    original = _sized(image.read_image(source), options)
+    ((original, recon),) = _round_trip(tae, [original], source, options)
+    row = _row(source, "image", original, [(psnr(original, recon), ssim(original, recon))])
+    image.write_image(_with(target, "_recon.png"), recon)
+    image.write_image(_with(target, "_side_by_side.png"), side_by_side(original, recon))
+    title = f"{source.name}: {row['width']}x{row['height']}, {_summary(row)}"
+    image.write_image(_with(target, "_sheet.png"), contact_sheet(title, [""], [(original, recon)]))
+    return row
+
+
+def _round_trip(
+    tae: TemporalAutoencoder, frames: Iterable[np.ndarray], source: Path, options: Options
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield (original, reconstruction) frame by frame. Only one chunk of frames is held.
+
+    A clip longer than a chunk is cut into chunks of equal length, the last one filled up by repeating its last frame, so
+    that one compiled graph serves all; a clip that fits into one is taken as it is.
+    """
+    frames = iter(frames)
+    seed = options.seed
+    length = None
+    while True:
+        chunk = list(islice(frames, length or 1))
+        if length is None and chunk:
+            length = _chunk_length(tae.compression, chunk[0], source)
+            chunk += islice(frames, length - 1)
+            first = len(chunk)
+        if not chunk:
+            return
+        filled = chunk + [chunk[-1]] * (min(first, length) - len(chunk))
+        clip = ms.Tensor(pixels.to_clip(np.stack(filled))[None])
+        z, mean, _ = tae.encode(clip, seed=seed)
+        recon = tae.decode(z if options.sample else mean, num_target_frames=len(filled)).asnumpy()[0]
+        height, width, _ = chunk[0].shape
+        yield from zip(chunk, pixels.to_frames(recon[:, :, :height, :width]))
+        seed += 1
+
+
+def _chunk_length(compression: int, frame: np.ndarray, source: Path) -> int:
+    height, width, _ = frame.shape
+    if min(height, width) < MIN_SIZE:
+        raise InputError(
+            f"'{source}' has frames of {width}x{height}; sides of at least {MIN_SIZE} are needed: use --image_size"
+        )
+    return max(1, CHUNK_PIXELS // (height * width * compression)) * compression
+
+
+def _sized(frame: np.ndarray, options: Options) -> np.ndarray:
+    return frame if options.image_size is None else resize_and_crop(frame, *options.image_size)
+
+
+def _row(
+    source: Path, kind: str, frame: np.ndarray, scores: list[tuple[float, float]], **more: str
+) -> dict[str, object]:
+    height, width, _ = frame.shape
+    means = np.mean(scores, 0)
+    sizes = {"frames": len(scores), "width": width, "height": height}
+    return {"file": str(source), "kind": kind, **sizes, **more, "psnr": float(means[0]), "ssim": float(means[1])}
+
+
+def _summary(row: dict[str, object]) -> str:
+    return f"PSNR {row['psnr']:.2f} dB, SSIM {row['ssim']:.4f}"
+
+
+def _mean(rows: Iterable[dict[str, object]]) -> dict[str, float | int | None]:
+    rows = list(rows)
+    means = {key: float(np.mean([row[key] for row in rows])) if rows else None for key in ("psnr", "ssim")}
+    return {**means, "clips": len(rows)}
+
+
+def _protocol(tae: TemporalAutoencoder, weights: Path, dtype: str, options: Options) -> dict[str, object]:
+    return {
+        "psnr": "dB, peak 255, of each frame, then the mean over frames; identical frames count as 100 dB",
+        "ssim": "Gaussian window 11x11, sigma 1.5, of each frame and channel, then the mean",
+        "mean": "over clips, each counted once",
+        "latents": "sample of the posterior" if options.sample else "mean of the posterior",
+        "rounding": "clipped to [-1, 1], rounded to the nearest of 256 levels",
+        "resize": "cover, then centre crop" if options.image_size else "none",
+        "chunks": f"multiples of {tae.compression} frames, up to {CHUNK_PIXELS} pixels together",
+        "options": asdict(options),
+        "dtype": f"{dtype}: {tae.compute_dtype}",
+        "device": ms.get_context("device_target"),
+        "weights": weights.name,
+        "weights_sha256": sha256(weights),
+        "config": dict(tae.config),
+        "versions": {name: metadata.version(name) for name in ("mindspore", "numpy", "av")}
+        | {"python": platform.python_version()},
+    }
+
+
+def _targets(sources: list[Path], root: Path | None, output: Path) -> list[Path]:
+    """A path without suffix for each source; the suffix joins the name where two sources would share it."""
+    stems = [(source.relative_to(root) if root else Path(source.name)).with_suffix("") for source in sources]
+    return [
+        output / (stem if stems.count(stem) == 1 else stem.with_name(f"{stem.name}_{source.suffix[1:]}"))
+        for source, stem in zip(sources, stems)
+    ]
+
+
+def _with(target: Path, ending: str) -> Path:
+    return target.with_name(target.name + ending)
+
+
+def _draw_sample(path: Path) -> Path:
+    with video.VideoWriter(path, FPS) as file:
+        for frame in tqdm(draw_sample_clip(), total=FRAMES, desc="drawing the sample clip", unit="frame"):
+            file.write(frame)
+    return path

@@ -1,0 +1,211 @@
+"""Video files: read as upright RGB frames, written as H.264 MP4.
+
+PyAV is the reference reader. decord is used for frames by number, where it is installed (x86_64 only) and agrees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+
+import av
+import numpy as np
+from av.error import FFmpegError
+from av.video.reformatter import ColorRange, Colorspace
+
+from mg.errors import InputError
+from mg.files import require_file, whole_file
+
+try:
+    import decord
+except ImportError:
+    decord = None
+
+SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".gif", ".mpg", ".mpeg", ".ts", ".wmv", ".flv", ".ogv")
+_BT709 = 1
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a video shows: displayed size, mean frame rate, and the number of packets in the file, one a frame."""
+
+    width: int
+    height: int
+    fps: Fraction
+    frames: int
+
+
+def probe(path: Path | str) -> VideoInfo:
+    """Look into a video without decoding more than its first frame.
+
+    Frames are counted in the file: headers lie. Raises InputError for a file that is no readable video.
+    """
+    for frame in read_frames(path):
+        height, width, _ = frame.shape
+        break
+    with _open(path) as (container, stream):
+        fps = stream.average_rate or stream.guessed_rate
+        if not fps:
+            raise InputError(f"'{path}' does not say its frame rate; convert it to MP4 first")
+        frames = sum(packet.size > 0 for packet in container.demux(stream))
+    return VideoInfo(width, height, Fraction(fps), frames)
+
+
+def read_frames(path: Path | str) -> Iterator[np.ndarray]:
+    """The frames of the largest video stream, one at a time, each (H, W, 3) uint8 RGB, upright.
+
+    Raises InputError for a missing, empty, truncated or foreign file; for damage inside, when it is reached.
+    """
+    count = 0
+    with _open(path) as (container, stream):
+        stream.thread_type = "AUTO"
+        for packet in container.demux(stream):
+            if packet.is_corrupt:
+                raise InputError(f"'{path}' is truncated or damaged after frame {count}; copy or download it again")
+            for frame in packet.decode():
+                count += 1
+                yield _upright_rgb(frame)
+        promised = stream.frames if "mp4" in container.format.name else 0
+    if count == 0:
+        raise InputError(f"'{path}' holds no frame that can be decoded; copy or download it again")
+    if count < promised:
+        raise InputError(
+            f"'{path}' ends after {count} of {promised} frames; it is truncated: copy or download it again"
+        )
+
+
+def read_frames_at(path: Path | str, indices: Sequence[int]) -> np.ndarray:
+    """Frames by number, in the order asked for, (N, H, W, 3) uint8 RGB, upright.
+
+    Raises InputError for an unreadable file or a number that is not there.
+    """
+    path = require_file(path, "a video")
+    wanted = [int(index) for index in indices]
+    if not wanted or min(wanted) < 0:
+        raise InputError(f"frames {wanted[:5]} of '{path}': give one or more numbers, counted from 0")
+    stat = path.stat()
+    if _decord_agrees(str(path), stat.st_mtime_ns, stat.st_size):
+        return _read_with_decord(path, wanted)
+    return _read_with_pyav(path, wanted)
+
+
+class VideoWriter:
+    """Writes H.264 MP4 at a constant frame rate, as browsers play it; use as a context manager.
+
+    Frames of even size are stored as 4:2:0. 4:2:0 cannot hold an odd width or height, so these are stored as 4:4:4,
+    which keeps the size exact. The file appears under its name only when the block ends well.
+    """
+
+    def __init__(self, path: Path | str, fps: Fraction, crf: int = 16):
+        self.path = Path(path)
+        self.fps = fps
+        self.crf = crf
+
+    def __enter__(self) -> VideoWriter:
+        self._file = whole_file(self.path)
+        self._part = self._file.__enter__()
+        self._container = None
+        return self
+
+    def write(self, frame: np.ndarray) -> None:
+        """Append one frame, (H, W, 3) uint8 RGB; all must have the size of the first."""
+        if self._container is None:
+            self._start(*frame.shape[:2])
+        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+        # Both tables are named because older PyAV sets neither when they are the same.
+        picture = picture.reformat(
+            format=self._stream.pix_fmt, src_colorspace=Colorspace.ITU601, dst_colorspace=Colorspace.ITU709
+        )
+        self._container.mux(self._stream.encode(picture))
+
+    def _start(self, height: int, width: int):
+        odd = height % 2 or width % 2
+        self._container = av.open(str(self._part), "w", format="mp4", options={"movflags": "+faststart"})
+        self._stream = self._container.add_stream("libx264", rate=self.fps, options={"crf": str(self.crf)})
+        self._stream.width, self._stream.height = width, height
+        self._stream.pix_fmt = "yuv444p" if odd else "yuv420p"
+        context = self._stream.codec_context
+        context.colorspace = context.color_primaries = context.color_trc = _BT709
+        context.color_range = ColorRange.MPEG
+
+    def __exit__(self, kind, error, traceback) -> bool | None:
+        try:
+            if self._container is not None:
+                if kind is None:
+                    self._container.mux(self._stream.encode(None))
+                self._container.close()
+            elif kind is None:
+                raise InputError(f"no frame was given for '{self.path}'; nothing is written")
+        except BaseException as failure:
+            if kind is None and not self._file.__exit__(type(failure), failure, failure.__traceback__):
+                raise
+        return self._file.__exit__(kind, error, traceback)
+
+
+@contextmanager
+def _open(path: Path | str):
+    """Yield (container, its largest video stream); cover pictures do not count as video."""
+    path = require_file(path, "a video")
+    try:
+        with av.open(str(path)) as container:
+            streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+            if not streams:
+                raise InputError(f"'{path}' has no video stream; give a video or an image")
+            yield container, max(streams, key=lambda s: s.width * s.height)
+    except FFmpegError as error:
+        raise InputError(
+            f"'{path}' cannot be read as a video ({error.strerror}); it is damaged or of another kind"
+        ) from None
+
+
+def _upright_rgb(frame: av.VideoFrame) -> np.ndarray:
+    if frame.colorspace == _BT709:
+        # Both tables are named because older PyAV sets neither when they are the same.
+        frame_rgb = frame.reformat(format="rgb24", src_colorspace=Colorspace.ITU709, dst_colorspace=Colorspace.ITU601)
+    else:
+        frame_rgb = frame.reformat(format="rgb24")
+    return np.ascontiguousarray(np.rot90(frame_rgb.to_ndarray(), frame.rotation // 90))
+
+
+def _read_with_pyav(path: Path, wanted: list[int]) -> np.ndarray:
+    last, found = max(wanted), {}
+    for index, frame in enumerate(read_frames(path)):
+        if index in wanted:
+            found[index] = frame
+        if index == last:
+            break
+    _require_indices(path, wanted, index + 1)
+    return np.stack([found[index] for index in wanted])
+
+
+def _read_with_decord(path: Path, wanted: list[int]) -> np.ndarray:
+    reader = decord.VideoReader(str(path), num_threads=1)
+    _require_indices(path, wanted, len(reader))
+    return reader.get_batch(wanted).asnumpy()
+
+
+def _require_indices(path: Path, wanted: list[int], frames: int):
+    missing = [index for index in wanted if index >= frames]
+    if missing:
+        raise InputError(f"'{path}' has {frames} frames, so there is no frame {missing[0]} (they count from 0)")
+
+
+@cache
+def _decord_agrees(path: str, _modified: int, _size: int) -> bool:
+    """Whether decord sees the same number of frames and the same first frame, to one level in the mean, as PyAV."""
+    if decord is None:
+        return False
+    info = probe(path)
+    try:
+        reader = decord.VideoReader(path, num_threads=1)
+        first = reader[0].asnumpy()
+    except Exception:  # decord raises its own error and, for some files, RuntimeError
+        return False
+    if len(reader) != info.frames or first.shape != (info.height, info.width, 3):
+        return False
+    reference = next(read_frames(path)).astype(np.int16)
+    return float(np.abs(reference - first).mean()) <= 1.0
