@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 from typing import Callable
 
@@ -58,8 +59,12 @@ def compute_dtype(name: str) -> ms.Type:
 
 
 def run_script(main: Callable[[], int | None]) -> None:
-    """Run a script's `main` and exit: 0 or its return value; 2 and one line for wrong input; 130 when interrupted."""
+    """Run a script's `main` and exit: 0 or its return value; 2 and one line for wrong input; 130 when interrupted.
+
+    SIGTERM interrupts like Ctrl-C, so that unfinished files are removed.
+    """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = main() or 0
     except InputError as error:

@@ -24,9 +24,7 @@ def main() -> None:
     done = inflate(args.src)
     done.tae.save(args.target, args.dtype, args.omit_identity)
     config = done.tae.config
-    print(
-        f"source   {done.source}: {done.tensors_read} tensors read and inflated, {done.tensors_ignored} foreign ones ignored"
-    )
+    print(f"source   {done.source}: {done.tensors_read} tensors read and inflated, {done.tensors_ignored} ignored")
     print(f"identity {done.tensors_at_identity} temporal tensors added, each starting as the identity")
     for key, value in config.items():
         print(f"config   {key} = {value}" + (f" (from {done.origins[key]})" if key in done.origins else ""))

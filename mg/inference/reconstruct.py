@@ -147,8 +147,8 @@ def _round_trip(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield (original, reconstruction) frame by frame. Only one chunk of frames is held.
 
-    A clip longer than a chunk is cut into chunks of equal length, the last one filled up by repeating its last frame, so
-    that one compiled graph serves all; a clip that fits into one is taken as it is.
+    A clip longer than a chunk is cut into chunks of equal length; the last one is filled up by repeating its last
+    frame, so that one compiled graph serves all. A clip that fits into one chunk is taken as it is.
     """
     frames = iter(frames)
     seed = options.seed

@@ -47,7 +47,10 @@ class Attend(nn.Cell):
         block = max(1, min(length, MAX_SCORES // (count * length)))
         outputs = []
         for start in range(0, length, block):
-            scores = self.scores(query[:, start : start + block], key)
+            queries = query[:, start : start + block]
+            if outputs:  # one block after the other, or all their scores would be held at once
+                queries = ops.depend(queries, outputs[-1])
+            scores = self.scores(queries, key)
             weights = ops.softmax(scores.astype(mstype.float32), -1).astype(value.dtype)
             outputs.append(self.mix(weights, value))
         return ops.concat(outputs, 1) if len(outputs) > 1 else outputs[0]

@@ -67,7 +67,7 @@ class TAEConfig:
         for channels, multiple in zip(self.channels, self.ch_mult):
             if channels < 1 or abs(channels - self.ch * multiple) > 1e-6 * self.ch:
                 raise InputError(
-                    f"config key ch_mult={list(multiples)}: {multiple} * ch={self.ch} is not a whole number of channels; "
+                    f"config key ch_mult={list(multiples)}: {multiple} * ch={self.ch} is no whole number of channels; "
                     "change ch or the multiple"
                 )
         for channels in (self.ch, *self.channels):

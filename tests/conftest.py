@@ -1,0 +1,83 @@
+"""Shared fixtures: graph mode, a nano model, real clips where they are at hand."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mindspore import Tensor
+
+from mg import runtime
+from mg.models.tae.names import is_temporal
+from mg.models.tae.tae import TemporalAutoencoder
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared"
+NANO = {"ch": 8, "ch_mult": (1, 1, 2, 2), "num_res_blocks": 1, "z_channels": 4, "norm_num_groups": 2}
+
+
+@pytest.fixture(autouse=True, scope="session")
+def graph_mode():
+    runtime.setup()
+
+
+@pytest.fixture
+def shared() -> Path:
+    """The folder of golden arrays and real clips, which a user's clone does not have."""
+    if not SHARED.is_dir():
+        pytest.skip("the folder 'shared' with golden arrays and real clips is not beside the repository")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def nano() -> TemporalAutoencoder:
+    """A nano TAE with random spatial weights and temporal parts at their identity start. Not to be changed."""
+    np.random.seed(0)
+    return TemporalAutoencoder(NANO)
+
+
+@pytest.fixture(scope="session")
+def random_nano() -> TemporalAutoencoder:
+    """A nano TAE whose every weight is random. Not to be changed."""
+    return randomise(TemporalAutoencoder(NANO))
+
+
+def randomise(tae: TemporalAutoencoder, seed: int = 0) -> TemporalAutoencoder:
+    """Move every parameter away from its start: what training does, at once."""
+    rng = np.random.default_rng(seed)
+    for p in tae.get_parameters():
+        step = rng.standard_normal(p.shape, dtype=np.float32) * (0.3 if is_temporal(p.name) else 0.1)
+        p.set_data(Tensor(p.asnumpy() + step / np.sqrt(max(1, np.prod(p.shape[1:]) if len(p.shape) > 1 else 1))))
+    return tae
+
+
+def random_clip(*shape: int, seed: int = 0) -> Tensor:
+    """Smooth-ish values in [-1, 1]."""
+    return Tensor(np.random.default_rng(seed).uniform(-1, 1, shape).astype(np.float32))
+
+
+def run(*command: str, cwd: Path, code: int = 0) -> subprocess.CompletedProcess:
+    """Run a script or tool of the repository in `cwd` and require its exit code."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / command[0]), *map(str, command[1:])],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        env={**os.environ, "GLOG_v": "3"},
+    )
+    assert done.returncode == code, f"exit code {done.returncode}, expected {code}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+def require_one_line_error(done: subprocess.CompletedProcess, *words: str) -> None:
+    """The run ended with one line that says `error:` and the words, and without a traceback."""
+    assert "Traceback" not in done.stderr, done.stderr
+    errors = [line for line in done.stderr.splitlines() if "error:" in line]
+    assert len(errors) == 1, done.stderr
+    for word in words:
+        assert word in errors[0], f"{word!r} is not in {errors[0]!r}"

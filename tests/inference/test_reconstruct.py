@@ -1,0 +1,167 @@
+"""Reconstruction of files, in this process, with a nano model."""
+
+import json
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from mg.errors import InputError
+from mg.inference import reconstruct as module
+from mg.inference.pictures import amplified_difference, contact_sheet, side_by_side
+from mg.inference.reconstruct import Options, reconstruct
+from mg.io.image import read_image, write_image
+from mg.io.video import VideoWriter, probe
+
+
+@pytest.fixture
+def weights(random_nano, tmp_path, monkeypatch):
+    """A weights file of the nano model; loading it gives the model that other tests have compiled already."""
+    path = tmp_path / "weights" / "nano.safetensors"
+    random_nano.save(path)
+    monkeypatch.setattr(module, "TemporalAutoencoder", lambda pretrained, dtype: random_nano)
+    return path
+
+
+def moving_frames(count, height=24, width=16):
+    rng = np.random.default_rng(0)
+    still = np.kron(rng.integers(0, 256, (height // 8 + 1, width // 8 + 1, 3)), np.ones((8, 8, 1)))
+    return [np.roll(still, index, 1)[:height, :width].astype(np.uint8) for index in range(count)]
+
+
+def write(path, frames):
+    with VideoWriter(path, Fraction(25)) as file:
+        for frame in frames:
+            file.write(frame)
+    return path
+
+
+class IndexAutoencoder:
+    """Stands in for a model: records the lengths it is given, and reconstructs exactly."""
+
+    compression = 8
+
+    def __init__(self):
+        self.lengths, self.seeds = [], []
+
+    def encode(self, x, seed):
+        self.lengths.append(x.shape[2])
+        self.seeds.append(seed)
+        return x, x, x
+
+    def decode(self, z, num_target_frames):
+        assert num_target_frames == z.shape[2]
+        return z
+
+
+@pytest.mark.parametrize(
+    "count, lengths",
+    [(1, [1]), (5, [5]), (15, [15]), (16, [16]), (17, [16, 16]), (31, [16, 16]), (33, [16, 16, 16])],
+)
+def test_chunks_cover_every_frame_once_in_order_and_have_one_length(monkeypatch, tmp_path, count, lengths):
+    monkeypatch.setattr(module, "CHUNK_PIXELS", 16 * 20 * 20)
+    frames = [np.full((20, 20, 3), index, np.uint8) for index in range(count)]
+    tae = IndexAutoencoder()
+    pairs = list(module._round_trip(tae, frames, tmp_path, Options()))
+    assert [int(original[0, 0, 0]) for original, _ in pairs] == list(range(count))
+    assert all(np.array_equal(original, recon) for original, recon in pairs)
+    assert tae.lengths == lengths
+    assert len(set(tae.seeds)) == len(tae.seeds)
+
+
+def test_a_folder_gives_results_for_each_and_names_what_failed(weights, tmp_path):
+    source = tmp_path / "in"
+    write(source / "clip.mp4", moving_frames(9))
+    write_image(source / "sub" / "picture.png", moving_frames(1)[0])
+    (source / "broken.mp4").write_text("no video")
+    output = source / "out"
+    assert reconstruct(source, weights, output, options=Options(num_frames=8)) == 1
+    report = json.loads((output / "metrics.json").read_text())
+    assert [(row["kind"], row["frames"]) for row in report["clips"]] == [("video", 8), ("image", 1)]
+    assert [row["file"] for row in report["failed"]] == [str(source / "broken.mp4")]
+    assert report["mean"]["clips"] == 2
+    assert report["mean"]["psnr"] == pytest.approx(np.mean([row["psnr"] for row in report["clips"]]))
+    info = probe(output / "clip_recon.mp4")
+    assert (info.width, info.height, info.frames, info.fps) == (16, 24, 8, 25)
+    assert probe(output / "clip_side_by_side.mp4").width == 48
+    assert read_image(output / "sub" / "picture_recon.png").shape == (24, 16, 3)
+    for name in ("clip_sheet.png", "sub/picture_sheet.png", "sub/picture_side_by_side.png"):
+        assert read_image(output / name).std() > 10
+    assert not list(output.rglob("*.part*"))
+    assert not list(output.rglob("*broken*"))
+
+
+def test_the_report_says_how_figures_were_made(weights, tmp_path):
+    picture = tmp_path / "a.png"
+    write_image(picture, moving_frames(1)[0])
+    assert reconstruct(picture, weights, tmp_path / "mean") == 0
+    protocol = json.loads((tmp_path / "mean" / "metrics.json").read_text())["protocol"]
+    assert protocol["latents"] == "mean of the posterior"
+    assert protocol["weights_sha256"] == module.sha256(weights)
+    assert protocol["config"]["ch"] == 8
+    assert protocol["dtype"].startswith("auto")
+    results = {}
+    for seed in (0, 0, 1):
+        reconstruct(picture, weights, tmp_path / "sample", options=Options(sample=True, seed=seed))
+        report = json.loads((tmp_path / "sample" / "metrics.json").read_text())
+        assert report["protocol"]["latents"] == "sample of the posterior"
+        results.setdefault(seed, []).append(report["mean"]["psnr"])
+    assert results[0][0] == results[0][1] != results[1][0]
+
+
+def test_figures_are_of_the_files_that_were_written(weights, tmp_path):
+    picture = tmp_path / "a.png"
+    write_image(picture, moving_frames(1)[0])
+    reconstruct(picture, weights, tmp_path / "out")
+    recon = read_image(tmp_path / "out" / "a_recon.png")
+    row = json.loads((tmp_path / "out" / "metrics.json").read_text())["clips"][0]
+    assert row["psnr"] == module.psnr(read_image(picture), recon)
+    assert row["ssim"] == module.ssim(read_image(picture), recon)
+
+
+def test_an_image_size_crops_and_names_stay_apart(weights, tmp_path):
+    source = tmp_path / "in"
+    write_image(source / "a.png", moving_frames(1, 48, 40)[0])
+    write_image(source / "a.webp.png", moving_frames(1, 48, 40)[0])
+    (source / "a.png").rename(source / "a.bmp")
+    write_image(source / "a.png", moving_frames(1, 48, 40)[0])
+    reconstruct(source, weights, tmp_path / "out", options=Options(image_size=(24, 16)))
+    written = sorted(path.name for path in (tmp_path / "out").glob("*_recon.png"))
+    assert written == ["a.webp_recon.png", "a_bmp_recon.png", "a_png_recon.png"]
+    assert read_image(tmp_path / "out" / "a_png_recon.png").shape == (24, 16, 3)
+
+
+def test_a_broken_single_file_stops_and_leaves_no_result(weights, tmp_path):
+    noise = list(np.random.default_rng(0).integers(0, 256, (20, 64, 64, 3), np.uint8))
+    clip = write(tmp_path / "a.mp4", noise)
+    clip.write_bytes(clip.read_bytes()[:-3000])
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "metrics.json").write_text("of an earlier run")
+    with pytest.raises(InputError, match="truncated"):
+        reconstruct(clip, weights, tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_too_small_frames_are_refused_with_a_remedy(weights, tmp_path):
+    write_image(tmp_path / "a.png", moving_frames(1, 15, 40)[0])
+    with pytest.raises(InputError, match="--image_size"):
+        reconstruct(tmp_path / "a.png", weights, tmp_path / "out")
+
+
+@pytest.mark.parametrize("options", [{"num_frames": 0}, {"image_size": (15, 64)}, {"seed": -1}])
+def test_bad_options_are_named(options):
+    with pytest.raises(InputError, match=next(iter(options))):
+        Options(**options)
+
+
+def test_pictures():
+    dark, light = np.full((5, 7, 3), 10, np.uint8), np.full((5, 7, 3), 30, np.uint8)
+    assert (amplified_difference(dark, light) == 80).all()
+    assert (amplified_difference(light, np.full_like(light, 200)) == 255).all()
+    row = side_by_side(dark, light)
+    assert row.shape == (6, 22, 3)
+    assert row[0, [0, 7, 14], 0].tolist() == [10, 30, 80]
+    large = [np.full((100, 300, 3), level, np.uint8) for level in (0, 200)]
+    sheet = contact_sheet("title", ["a", "b"], [tuple(large), tuple(large)])
+    assert sheet.shape[1] == 8 + 2 * (256 + 8)
+    assert {0, 200, 255} <= set(np.unique(sheet))

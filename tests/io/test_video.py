@@ -1,0 +1,171 @@
+"""Reading and writing of video files: our own small ones everywhere, real ones where they are at hand."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from mg.errors import InputError
+from mg.io import video
+from mg.io.video import VideoWriter, probe, read_frames, read_frames_at
+
+# Displayed width and height, frames, frame rate.
+REAL = {
+    "asl_bird_640x480.mkv": (640, 480, 63, Fraction(30)),
+    "bbb_1280x720.mp4": (1280, 720, 132, Fraction(25)),
+    "dashcam_1280x720.mp4": (1280, 720, 38, Fraction(25)),
+    "derived_flower_427x241_vp9.webm": (427, 241, 60, Fraction(30000, 1001)),
+    "derived_stream_320x240_xvid.avi": (320, 240, 77, Fraction(25)),
+    "flower_960x540.mp4": (960, 540, 150, Fraction(30000, 1001)),
+    "flower_vp8.webm": (960, 540, 150, Fraction(30000, 1001)),
+    "friday_640x480.mp4": (640, 480, 185, Fraction(30)),
+    "nasa_multistream.mp4": (480, 270, 390, Fraction(30000, 1001)),
+    "pigs_314x273.gif": (314, 273, 30, Fraction(10)),
+    "rot90_568x320.mov": (320, 568, 3, Fraction(30)),
+    "stream_480x360.mp4": (480, 360, 90, Fraction(54000, 1801)),
+    "vidtok_256x256.mp4": (256, 256, 136, Fraction(30)),
+}
+
+
+def index_frames(count, height=32, width=48):
+    """Frames whose grey value is 10 times their number."""
+    return [np.full((height, width, 3), 10 * index, np.uint8) for index in range(count)]
+
+
+def write(path, frames, fps=Fraction(24)):
+    with VideoWriter(path, fps) as file:
+        for frame in frames:
+            file.write(frame)
+    return path
+
+
+@pytest.mark.parametrize("size", [(32, 48), (33, 48), (32, 47), (17, 19)])
+@pytest.mark.parametrize("fps", [Fraction(24), Fraction(30000, 1001), Fraction(10)])
+def test_size_count_and_rate_survive_writing(tmp_path, size, fps):
+    path = write(tmp_path / "a.mp4", index_frames(9, *size), fps)
+    info = probe(path)
+    assert (info.height, info.width, info.frames, info.fps) == (*size, 9, fps)
+    back = list(read_frames(path))
+    assert len(back) == 9
+    for index, frame in enumerate(back):
+        assert abs(frame.mean() - 10 * index) < 2
+
+
+def test_written_files_are_h264_with_the_index_in_front(tmp_path):
+    path = write(tmp_path / "a.mp4", index_frames(3))
+    content = path.read_bytes()
+    assert content.index(b"moov") < content.index(b"mdat")
+    with video.av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
+
+
+@pytest.mark.parametrize("colour", [(255, 0, 0), (0, 255, 0), (0, 0, 255), (200, 120, 40), (255, 255, 255), (0, 0, 0)])
+def test_colours_survive(tmp_path, colour):
+    path = write(tmp_path / "a.mp4", [np.full((32, 32, 3), colour, np.uint8)] * 2)
+    assert np.abs(next(read_frames(path)).astype(int) - colour).max() <= 2
+
+
+def test_frames_by_number_with_pyav_and_with_decord(tmp_path, monkeypatch):
+    path = write(tmp_path / "a.mp4", index_frames(20, 64, 64))
+    wanted = [19, 0, 7, 7]
+    expected = np.stack([list(read_frames(path))[index] for index in wanted])
+    stat = path.stat()
+    assert video.decord is None or video._decord_agrees(str(path), stat.st_mtime_ns, stat.st_size)
+    assert np.abs(read_frames_at(path, wanted).astype(int) - expected).mean() <= 1
+    monkeypatch.setattr(video, "_decord_agrees", lambda *file: False)
+    np.testing.assert_array_equal(read_frames_at(path, wanted), expected)
+
+
+def test_decord_is_not_used_where_it_returns_something_else(tmp_path):
+    """decord 0.6 gives four channels for frames 48 pixels wide."""
+    path = write(tmp_path / "a.mp4", index_frames(5, 32, 48))
+    frames = read_frames_at(path, [4, 1])
+    assert frames.shape == (2, 32, 48, 3)
+    assert np.abs(frames.mean((1, 2, 3)) - [40, 10]).max() < 2
+
+
+@pytest.mark.parametrize("with_decord", [True, False])
+def test_numbers_that_are_not_there_are_refused(tmp_path, monkeypatch, with_decord):
+    path = write(tmp_path / "a.mp4", index_frames(5, 64, 64))
+    if not with_decord:
+        monkeypatch.setattr(video, "_decord_agrees", lambda *file: False)
+    with pytest.raises(InputError, match="no frame 5"):
+        read_frames_at(path, [0, 5])
+    for wrong in ([-1], []):
+        with pytest.raises(InputError, match="counted from 0"):
+            read_frames_at(path, wrong)
+
+
+def test_a_failed_or_empty_writing_leaves_nothing(tmp_path):
+    with pytest.raises(RuntimeError, match="stop"), VideoWriter(tmp_path / "a.mp4", Fraction(24)) as file:
+        file.write(index_frames(1)[0])
+        raise RuntimeError("stop")
+    with pytest.raises(InputError, match="no frame"), VideoWriter(tmp_path / "b.mp4", Fraction(24)):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_writing_keeps_the_old_file(tmp_path):
+    path = write(tmp_path / "a.mp4", index_frames(2))
+    before = path.read_bytes()
+    with pytest.raises(RuntimeError, match="stop"), VideoWriter(path, Fraction(24)) as file:
+        file.write(index_frames(1)[0])
+        raise RuntimeError("stop")
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("damage", ["missing", "empty", "text", "truncated", "headless", "audio"])
+def test_damaged_videos_give_one_clear_error(tmp_path, damage):
+    path = tmp_path / "a.mp4"
+    noise = np.random.default_rng(0).integers(0, 256, (30, 64, 64, 3), np.uint8)
+    write(path, noise)
+    content = path.read_bytes()
+    if damage == "missing":
+        path.unlink()
+    elif damage == "empty":
+        path.write_bytes(b"")
+    elif damage == "text":
+        path.write_text("no video")
+    elif damage == "truncated":
+        path.write_bytes(content[: len(content) // 2])
+    elif damage == "headless":
+        path.write_bytes(content[content.index(b"mdat") - 4 :])
+    else:
+        with video.av.open(str(path), "w", format="mp4") as container:
+            stream = container.add_stream("aac", rate=16000)
+            sound = video.av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+            sound.sample_rate = 16000
+            container.mux(stream.encode(sound))
+            container.mux(stream.encode(None))
+    with pytest.raises(InputError) as error:
+        list(read_frames(path))
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_real_clips_are_read_whole_and_upright(shared, name):
+    path = shared / "data" / "clips" / name
+    width, height, frames, fps = REAL[name]
+    info = probe(path)
+    assert (info.width, info.height, info.frames, info.fps) == (width, height, frames, fps)
+    count = 0
+    for frame in read_frames(path):
+        assert frame.shape == (height, width, 3)
+        count += 1
+    assert count == frames
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_decord_is_used_where_it_agrees_with_pyav(shared, name, monkeypatch):
+    path = shared / "data" / "clips" / name
+    stat = path.stat()
+    agrees = video._decord_agrees(str(path), stat.st_mtime_ns, stat.st_size)
+    assert agrees == (video.decord is not None and not name.endswith(".gif"))
+    wanted = [0, REAL[name][2] // 2, REAL[name][2] - 1]
+    used = read_frames_at(path, wanted).astype(int)
+    monkeypatch.setattr(video, "_decord_agrees", lambda *file: False)
+    reference = read_frames_at(path, wanted)
+    assert used.shape == reference.shape
+    assert np.abs(used - reference).mean((1, 2, 3)).max() <= 1

@@ -1,0 +1,171 @@
+"""Layers: identity starts, shapes, and agreement with plain NumPy."""
+
+import numpy as np
+import pytest
+from conftest import random_clip
+from mindspore import Tensor, ops
+
+from mg.models.layers import attention
+from mg.models.layers.attention import SpatialAttention, TemporalAttention
+from mg.models.layers.conv import Conv2_5d, SpatialConv, TemporalConv
+from mg.models.layers.folds import channels_first, frames_first, from_pixels, to_pixels
+from mg.models.layers.kernels import AddToRows, FoldTime, ScaleRows, UnfoldTime
+from mg.models.layers.norm import GroupNorm
+from mg.models.layers.pad import pad_to_multiple, replicate_pad, zero_pad
+from mg.models.layers.resample import SpatialUpsample, TemporalDownsample, TemporalUpsample
+
+
+def set_random(cell, seed=0):
+    rng = np.random.default_rng(seed)
+    for p in cell.get_parameters():
+        p.set_data(Tensor(rng.standard_normal(p.shape, dtype=np.float32) * 0.3))
+    return cell
+
+
+def test_fresh_conv2_5d_equals_its_spatial_convolution():
+    cell = Conv2_5d(3, 8)
+    x = random_clip(2, 5, 3, 6, 7)
+    np.testing.assert_allclose(cell(x).asnumpy(), cell.spatial(x).asnumpy(), atol=1e-6)
+
+
+def test_spatial_conv_sees_each_frame_alone():
+    cell = SpatialConv(3, 4)
+    x = random_clip(1, 3, 3, 8, 8)
+    alone = np.concatenate([cell(x[:, t : t + 1]).asnumpy() for t in range(3)], 1)
+    np.testing.assert_allclose(cell(x).asnumpy(), alone, atol=1e-6)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_temporal_conv_is_a_sum_over_three_frames(stride):
+    cell = set_random(TemporalConv(4, stride))
+    x = random_clip(2, 7, 4, 3, 5)
+    weight, bias = cell.weight.asnumpy()[..., 0], cell.bias.asnumpy()
+    frames = x.asnumpy()
+    expected = sum(np.einsum("oc,btchw->btohw", weight[:, :, k], frames[:, k : 5 + k : stride]) for k in range(3))
+    np.testing.assert_allclose(cell(x).asnumpy(), expected + bias[:, None, None], atol=1e-5)
+
+
+@pytest.mark.parametrize("frames", [1, 2, 5, 8])
+def test_temporal_downsample_keeps_the_odd_frames_or_the_last(frames):
+    x = random_clip(1, frames, 2, 3, 3)
+    kept = [min(2 * k + 1, frames - 1) for k in range((frames + 1) // 2)]
+    np.testing.assert_allclose(TemporalDownsample(2)(x).asnumpy(), x.asnumpy()[:, kept], atol=1e-6)
+
+
+def test_temporal_downsample_with_padding_on_both_sides_keeps_the_even_frames():
+    x = random_clip(1, 5, 2, 3, 3)
+    np.testing.assert_allclose(TemporalDownsample(2, "both")(x).asnumpy(), x.asnumpy()[:, ::2], atol=1e-6)
+
+
+def test_temporal_upsample_repeats_each_frame():
+    x = random_clip(2, 3, 2, 3, 3)
+    np.testing.assert_allclose(TemporalUpsample(2)(x).asnumpy(), np.repeat(x.asnumpy(), 2, 1), atol=1e-6)
+
+
+def test_temporal_upsample_does_not_darken_the_ends_unless_it_pads_with_zeros():
+    ones = Tensor(np.ones((1, 2, 2, 3, 3), np.float32))
+    mean = np.full((2, 2, 3, 1), 1 / 6, np.float32)
+    darkened = {}
+    for padding in ("replicate", "zeros"):
+        cell = TemporalUpsample(2, padding)
+        cell.conv.weight.set_data(Tensor(mean))
+        darkened[padding] = cell(ones).asnumpy()[0, :, 0, 0, 0]
+    np.testing.assert_allclose(darkened["replicate"], [1, 1, 1, 1], atol=1e-6)
+    np.testing.assert_allclose(darkened["zeros"], [2 / 3, 1, 1, 2 / 3], atol=1e-6)
+
+
+def test_spatial_upsample_repeats_pixels_before_its_convolution():
+    cell = SpatialUpsample(2)
+    x = random_clip(1, 2, 2, 3, 4)
+    repeated = Tensor(x.asnumpy().repeat(2, 3).repeat(2, 4))
+    np.testing.assert_allclose(cell(x).asnumpy(), cell.conv(repeated).asnumpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize("statistics", ["frame", "clip"])
+def test_group_norm_against_numpy(statistics):
+    cell = set_random(GroupNorm(3, 6, statistics))
+    x = random_clip(2, 4, 6, 5, 7) * 2 + 3
+    groups = x.asnumpy().astype(np.float64).reshape(2, 4, 3, 2, 5, 7)
+    axes = (3, 4, 5) if statistics == "frame" else (1, 3, 4, 5)
+    groups = (groups - groups.mean(axes, keepdims=True)) / np.sqrt(groups.var(axes, keepdims=True) + 1e-6)
+    expected = groups.reshape(x.shape) * cell.weight.asnumpy()[:, None, None] + cell.bias.asnumpy()[:, None, None]
+    np.testing.assert_allclose(cell(x).asnumpy(), expected, atol=2e-6)
+
+
+def test_group_norm_keeps_a_half_precision_type_and_computes_in_fp32():
+    cell = GroupNorm(2, 4)
+    x = random_clip(1, 2, 4, 5, 5) * 300
+    half = cell(x.astype("float16"))
+    assert str(half.dtype) == "Float16"
+    np.testing.assert_allclose(half.asnumpy(), cell(x).asnumpy(), atol=5e-3)
+
+
+def attention_in_numpy(cell, tokens):
+    q, k, v = (tokens @ layer.weight.asnumpy().T + layer.bias.asnumpy() for layer in (cell.query, cell.key, cell.value))
+    scores = q @ k.swapaxes(-1, -2) / np.sqrt(tokens.shape[-1])
+    weights = np.exp(scores - scores.max(-1, keepdims=True))
+    mixed = weights / weights.sum(-1, keepdims=True) @ v
+    return mixed @ cell.projection.weight.asnumpy().T + cell.projection.bias.asnumpy()
+
+
+def test_spatial_attention_against_numpy():
+    cell = set_random(SpatialAttention(4, 2, "frame"))
+    x = random_clip(2, 3, 4, 5, 6)
+    tokens = cell.norm(x).asnumpy().reshape(2, 3, 4, 30).swapaxes(2, 3)
+    expected = x.asnumpy() + attention_in_numpy(cell, tokens).swapaxes(2, 3).reshape(x.shape)
+    np.testing.assert_allclose(cell(x).asnumpy(), expected, atol=1e-5)
+
+
+def test_temporal_attention_against_numpy():
+    cell = set_random(TemporalAttention(4, 2, "frame"))
+    x = random_clip(2, 3, 4, 5, 6)
+    tokens = cell.norm(x).asnumpy().transpose(0, 3, 4, 1, 2)
+    expected = x.asnumpy() + attention_in_numpy(cell, tokens).transpose(0, 3, 4, 1, 2)
+    np.testing.assert_allclose(cell(x).asnumpy(), expected, atol=1e-5)
+
+
+def test_fresh_temporal_attention_is_the_identity():
+    x = random_clip(1, 4, 8, 3, 3)
+    np.testing.assert_array_equal(TemporalAttention(8, 2, "frame")(x).asnumpy(), x.asnumpy())
+
+
+def test_attention_in_blocks_of_queries_gives_the_same_as_at_once(monkeypatch):
+    tokens = [random_clip(2, 50, 4, seed=s) for s in range(3)]
+    whole = attention.Attend()(*tokens).asnumpy()
+    monkeypatch.setattr(attention, "MAX_SCORES", 2 * 50 * 7)
+    pieces = []
+    original = ops.concat
+    monkeypatch.setattr(attention.ops, "concat", lambda parts, axis: pieces.append(len(parts)) or original(parts, axis))
+    np.testing.assert_allclose(attention.Attend().construct(*tokens).asnumpy(), whole, atol=1e-6)
+    assert pieces == [8]  # 7 blocks of 7 queries and one of 1
+
+
+def test_folds_and_time_folds_are_inverse():
+    x = random_clip(2, 3, 4, 5, 6)
+    np.testing.assert_array_equal(channels_first(frames_first(x)).asnumpy(), x.asnumpy())
+    np.testing.assert_array_equal(from_pixels(to_pixels(x), 2, 5, 6).asnumpy(), x.asnumpy())
+    folded = FoldTime()(x)
+    np.testing.assert_array_equal(folded.asnumpy(), x.asnumpy().swapaxes(1, 2).reshape(2, 4, 3, 30))
+    np.testing.assert_array_equal(UnfoldTime()(folded, 5, 6).asnumpy(), x.asnumpy())
+
+
+def test_cpu_kernels_equal_the_plain_operations_that_ascend_runs():
+    clip, rows, values = random_clip(2, 3, 4, 5, 6), random_clip(6, 35), random_clip(6, seed=1)
+    for cell, inputs in (
+        (FoldTime, (clip,)),
+        (UnfoldTime, (clip.reshape(2, 3, 4, 30), 5, 6)),
+        (AddToRows, (rows, values)),
+        (ScaleRows, (rows, values)),
+    ):
+        on_cpu, elsewhere = cell(), cell()
+        assert on_cpu.on_cpu
+        elsewhere.on_cpu = False
+        np.testing.assert_allclose(on_cpu(*inputs).asnumpy(), elsewhere(*inputs).asnumpy(), atol=1e-6)
+
+
+def test_padding():
+    x = Tensor(np.arange(3, dtype=np.float32).reshape(1, 3))
+    assert replicate_pad(x, 1, 1, 2).asnumpy().tolist() == [[0, 0, 1, 2, 2, 2]]
+    assert zero_pad(x + 1, 1, 1, 1).asnumpy().tolist() == [[0, 1, 2, 3, 0]]
+    assert pad_to_multiple(x, 1, 4).asnumpy().tolist() == [[0, 1, 2, 2]]
+    assert pad_to_multiple(x, 1, 3).shape == (1, 3)

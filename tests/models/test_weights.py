@@ -1,0 +1,189 @@
+"""Weights files: round trips, strictness, and damage."""
+
+import json
+
+import numpy as np
+import pytest
+from conftest import NANO, random_clip, randomise
+from mindspore import Tensor
+
+from mg.errors import InputError
+from mg.models import weights
+from mg.models.tae.names import is_temporal
+from mg.models.tae.tae import TemporalAutoencoder
+
+
+def values(tae):
+    return {p.name: p.asnumpy() for p in tae.get_parameters()}
+
+
+@pytest.fixture(params=[".ckpt", ".safetensors"])
+def suffix(request):
+    return request.param
+
+
+def test_a_file_alone_rebuilds_the_model(random_nano, tmp_path, suffix):
+    path = tmp_path / f"tae{suffix}"
+    random_nano.save(path)
+    loaded = TemporalAutoencoder(pretrained=path)
+    assert loaded.config == random_nano.config
+    for name, value in values(random_nano).items():
+        np.testing.assert_array_equal(values(loaded)[name], value)
+    assert [p.name for p in tmp_path.iterdir()] == [f"tae{suffix}"]
+
+
+@pytest.mark.parametrize("dtype, tolerance", [("fp16", 1e-3), ("bf16", 8e-3)])
+def test_half_precision_storage_rounds_and_nothing_else(random_nano, tmp_path, suffix, dtype, tolerance):
+    path = tmp_path / f"tae{suffix}"
+    random_nano.save(path, dtype)
+    loaded = values(TemporalAutoencoder(pretrained=path))
+    for name, value in values(random_nano).items():
+        np.testing.assert_allclose(loaded[name], value, rtol=tolerance, atol=1e-6)
+    full = tmp_path / f"full{suffix}"
+    random_nano.save(full)
+    assert path.stat().st_size < 0.7 * full.stat().st_size
+
+
+def test_identity_parameters_can_be_left_out_and_come_back(nano, tmp_path, suffix):
+    path = tmp_path / f"tae{suffix}"
+    nano.save(path, omit_identity=True)
+    assert not any(map(is_temporal, weights.TensorFile(path).names))
+    loaded = values(TemporalAutoencoder(pretrained=path))
+    for name, value in values(nano).items():
+        np.testing.assert_array_equal(loaded[name], value)
+
+
+def test_trained_temporal_parameters_are_never_left_out(random_nano, tmp_path):
+    with pytest.raises(InputError, match="left their identity start"):
+        random_nano.save(tmp_path / "tae.ckpt", omit_identity=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_config_that_disagrees_with_the_file_is_refused_naming_the_keys(nano, tmp_path):
+    path = tmp_path / "tae.safetensors"
+    nano.save(path)
+    assert TemporalAutoencoder(dict(nano.config), path).config == nano.config
+    with pytest.raises(InputError) as error:
+        TemporalAutoencoder({**NANO, "shift_factor": 0.5, "norm_num_groups": 4}, path)
+    assert "shift_factor is 0.5 but 0.0609" in str(error.value)
+    assert "norm_num_groups is 4 but 2" in str(error.value)
+    assert "z_channels" not in str(error.value)
+
+
+def rewrite(tae, path, change):
+    """Write the model's tensors to `path` after `change` has had its way with them."""
+    tensors = values(tae)
+    change(tensors)
+    metadata = {"mg_family": "tae", "mg_config": json.dumps(dict(tae.config))}
+    weights.save_file(tensors, str(path), metadata=metadata)
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (lambda t: [t.pop(name) for name in list(t)[:7]], "7 missing (encoder.conv_in.spatial.weight, "),
+        (lambda t: t.update(extra=np.zeros(1, np.float32)), "1 unexpected (extra)"),
+        (
+            lambda t: t.update({"encoder.conv_in.spatial.bias": np.zeros(9, np.float32)}),
+            "1 of another shape (encoder.conv_in.spatial.bias (9,) instead of (8,))",
+        ),
+        (
+            lambda t: t.update({"encoder.conv_in.spatial.bias": np.full(8, np.nan, np.float32)}),
+            "1 not finite (encoder.conv_in.spatial.bias)",
+        ),
+    ],
+)
+def test_loading_is_strict(nano, tmp_path, change, words):
+    path = tmp_path / "tae.safetensors"
+    rewrite(nano, path, change)
+    with pytest.raises(InputError) as error:
+        TemporalAutoencoder(pretrained=path)
+    assert words in str(error.value)
+
+
+def test_at_most_five_names_are_listed(nano, tmp_path):
+    path = tmp_path / "tae.safetensors"
+    rewrite(nano, path, lambda t: t.clear())
+    with pytest.raises(InputError) as error:
+        TemporalAutoencoder(pretrained=path)
+    assert str(error.value).count("encoder.") == 5
+
+
+@pytest.mark.parametrize("damage", ["missing", "empty", "text", "truncated", "folder", "suffix"])
+def test_damaged_files_give_one_clear_error(nano, tmp_path, suffix, damage):
+    path = tmp_path / f"tae{suffix}"
+    nano.save(path)
+    if damage == "missing":
+        path.unlink()
+    elif damage == "empty":
+        path.write_bytes(b"")
+    elif damage == "text":
+        path.write_text("these are no weights")
+    elif damage == "truncated":
+        path.write_bytes(path.read_bytes()[:-100])
+    elif damage == "folder":
+        path = tmp_path
+    else:
+        path = path.rename(tmp_path / "tae.pth")
+    with pytest.raises(InputError) as error:
+        TemporalAutoencoder(pretrained=path)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_without_configuration_needs_one_and_says_what_it_is(nano, tmp_path):
+    path = tmp_path / "plain.safetensors"
+    weights.save_file(values(nano), str(path))
+    with pytest.raises(InputError, match="pass the config="):
+        TemporalAutoencoder(pretrained=path)
+    assert TemporalAutoencoder(NANO, path).config == nano.config
+    foreign = tmp_path / "foreign.safetensors"
+    weights.save_file({"encoder.conv_in.conv_spat.weight": np.zeros(1, np.float32)}, str(foreign))
+    with pytest.raises(InputError, match="convert_checkpoint"):
+        TemporalAutoencoder(pretrained=foreign)
+
+
+def test_a_file_of_another_family_or_with_unknown_keys_is_refused(nano, tmp_path):
+    path = tmp_path / "other.safetensors"
+    weights.write(path, nano.get_parameters(), {"mg_family": "lfq", "mg_config": "{}"})
+    with pytest.raises(InputError, match="family 'lfq'"):
+        TemporalAutoencoder(pretrained=path)
+    weights.write(path, nano.get_parameters(), {"mg_family": "tae", "mg_config": '{"chanels": 8}'})
+    with pytest.raises(InputError, match="chanels"):
+        TemporalAutoencoder(pretrained=path)
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_part(nano, tmp_path, suffix, monkeypatch):
+    path = tmp_path / f"tae{suffix}"
+    path.write_text("old")
+
+    def full_disk(*args, **kwargs):
+        (tmp_path / next(p for p in [a for a in args if isinstance(a, str)])).write_text("half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(weights, "save_file", full_disk)
+    monkeypatch.setattr(weights.ms, "save_checkpoint", full_disk)
+    with pytest.raises(InputError, match="No space left"):
+        nano.save(path)
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_bad_targets_are_refused(nano, tmp_path):
+    with pytest.raises(InputError, match=r"must end in"):
+        nano.save(tmp_path / "tae.pth")
+    with pytest.raises(InputError, match="fp8"):
+        nano.save(tmp_path / "tae.ckpt", dtype="fp8")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_loaded_weights_take_effect_in_a_compiled_graph(tmp_path):
+    path = tmp_path / "tae.ckpt"
+    source = randomise(TemporalAutoencoder(NANO), seed=3)
+    source.save(path)
+    tae, x = TemporalAutoencoder(NANO), random_clip(1, 3, 16, 16)
+    before = tae.encode(x)[1].asnumpy()
+    weights.assign(tae, list(values(tae)), values(source), path)
+    after = tae.encode(x)[1].asnumpy()
+    assert not np.allclose(before, after)
+    np.testing.assert_array_equal(after, source.encode(Tensor(x.asnumpy()))[1].asnumpy())

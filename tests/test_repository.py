@@ -1,0 +1,52 @@
+"""The repository around the code: needs, README, style."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from importlib import metadata
+
+import pytest
+from conftest import ROOT
+
+from mg import _avoid_slow_cpu_convolution
+
+
+def needs(lines):
+    """Names and ranges, without comments, spaces and quotes."""
+    return {re.sub(r"[\s\"']", "", line) for line in lines if line.strip() and not line.startswith(("#", "-e"))}
+
+
+def test_requirements_and_pyproject_agree_and_the_package_comes_last():
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    assert lines[-1] == "-e ."
+    listed = re.search(r"^dependencies = \[\n(.*?)^\]", (ROOT / "pyproject.toml").read_text(), re.M | re.S).group(1)
+    assert needs(lines) == {need.rstrip(",") for need in needs(listed.splitlines())}
+
+
+@pytest.mark.parametrize("version, expected", [("2.8.0", None), ("2.9.0", "AVX2"), ("2.10.0", "AVX2")])
+def test_a_cpu_user_is_kept_from_the_slow_convolution(monkeypatch, version, expected):
+    monkeypatch.setattr(metadata, "version", lambda name: version)
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
+    _avoid_slow_cpu_convolution()
+    assert os.environ.get("ONEDNN_MAX_CPU_ISA") == expected
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX512_CORE")
+    _avoid_slow_cpu_convolution()
+    assert os.environ["ONEDNN_MAX_CPU_ISA"] == "AVX512_CORE"
+
+
+def test_every_file_the_readme_names_exists():
+    readme = (ROOT / "README.md").read_text()
+    named = set(re.findall(r"\b(?:mg|docs|scripts|tools|tests|configs)/[\w./-]*\w", readme))
+    assert named
+    assert not [name for name in sorted(named) if not (ROOT / name).exists()]
+
+
+@pytest.mark.parametrize("command", [("check", "."), ("format", "--check", ".")])
+def test_style(command):
+    ruff = shutil.which("ruff", path=os.path.dirname(sys.executable)) or shutil.which("ruff")
+    if ruff is None:
+        pytest.skip("ruff is not installed")
+    done = subprocess.run([ruff, *command], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
