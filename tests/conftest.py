@@ -47,11 +47,12 @@ def random_nano() -> TemporalAutoencoder:
 
 
 def randomise(tae: TemporalAutoencoder, seed: int = 0) -> TemporalAutoencoder:
-    """Move every parameter away from its start: what training does, at once."""
+    """Give every parameter a random value that depends on `seed` alone; temporal parts stay near their start."""
     rng = np.random.default_rng(seed)
     for p in tae.get_parameters():
-        step = rng.standard_normal(p.shape, dtype=np.float32) * (0.3 if is_temporal(p.name) else 0.1)
-        p.set_data(Tensor(p.asnumpy() + step / np.sqrt(max(1, np.prod(p.shape[1:]) if len(p.shape) > 1 else 1))))
+        start = p.asnumpy() if is_temporal(p.name) or len(p.shape) == 1 else 0
+        scale = 0.1 if len(p.shape) == 1 else np.prod(p.shape[1:]) ** -0.5
+        p.set_data(Tensor((start + scale * rng.standard_normal(p.shape)).astype(np.float32)))
     return tae
 
 
