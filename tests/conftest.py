@@ -68,7 +68,7 @@ def run(*command: str, cwd: Path, code: int = 0) -> subprocess.CompletedProcess:
         cwd=cwd,
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=1800,
         env={**os.environ, "GLOG_v": "3"},
     )
     assert done.returncode == code, f"exit code {done.returncode}, expected {code}\n{done.stdout}\n{done.stderr}"

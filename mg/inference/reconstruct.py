@@ -133,7 +133,9 @@ def _reconstruct_file(tae: TemporalAutoencoder, source: Path, target: Path, opti
 
 def _reconstruct_image(tae: TemporalAutoencoder, source: Path, target: Path, options: Options) -> dict[str, object]:
     original = _sized(image.read_image(source), options)
-    ((original, recon),) = _round_trip(tae, [original], source, options)
+    with tqdm(total=1, desc=source.name, unit="image") as bar:
+        ((original, recon),) = _round_trip(tae, [original], source, options)
+        bar.update()
     row = _row(source, "image", original, [(psnr(original, recon), ssim(original, recon))])
     image.write_image(_with(target, "_recon.png"), recon)
     image.write_image(_with(target, "_side_by_side.png"), side_by_side(original, recon))

@@ -52,16 +52,20 @@ class SpatialUpsample(nn.Cell):
 class TemporalUpsample(nn.Cell):
     """T doubled: every frame repeated twice, then a convolution over time.  Starts as the plain repetition.
 
+    A single frame stays a single frame: with replicate padding its two copies would be equal, here and in every layer
+    that follows, so the caller repeats it at the end instead. Not so with zeros, which make the copies differ.
     padding: "replicate", or "zeros" as upstream's published weights need.
     """
 
     def __init__(self, channels: int, padding: str = "replicate"):
         super().__init__()
-        self.pad = zero_pad if padding == "zeros" else replicate_pad
+        self.zeros = padding == "zeros"
         self.conv = TemporalConv(channels)
 
     def construct(self, x: Tensor) -> Tensor:
         batch, frames, channels, height, width = x.shape
-        x = x.reshape(batch * frames, 1, channels, height * width)
-        x = ops.concat((x, x), 1).reshape(batch, 2 * frames, channels, height, width)
-        return self.conv(self.pad(x, 1, 1, 1))
+        if frames > 1 or self.zeros:
+            x = x.reshape(batch * frames, 1, channels, height * width)
+            x = ops.concat((x, x), 1).reshape(batch, 2 * frames, channels, height, width)
+        x = zero_pad(x, 1, 1, 1) if self.zeros else replicate_pad(x, 1, 1, 1)
+        return self.conv(x)

@@ -41,6 +41,7 @@ class Decoder(nn.Cell):
     def __init__(self, config: TAEConfig):
         super().__init__()
         widths = [config.channels[-1], *reversed(config.channels)]
+        self.compression = config.compression
         self.conv_in = Conv2_5d(config.z_channels, widths[0])
         self.middle = Middle(widths[0], config.norm_num_groups, config.norm_statistics)
         self.levels = nn.CellList(
@@ -57,5 +58,7 @@ class Decoder(nn.Cell):
         x = self.middle(x)
         for level in self.levels:
             x = level(x)
-        x = self.conv_out(ops.silu(self.norm_out(x)))
-        return channels_first(x).astype(mstype.float32)
+        x = self.conv_out(ops.silu(self.norm_out(x))).astype(mstype.float32)
+        if x.shape[1] == 1:  # a single latent frame stays one frame through all levels: see TemporalUpsample
+            x = ops.concat([x] * self.compression, 1)
+        return channels_first(x)

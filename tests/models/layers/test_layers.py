@@ -62,6 +62,15 @@ def test_temporal_upsample_repeats_each_frame():
     np.testing.assert_allclose(TemporalUpsample(2)(x).asnumpy(), np.repeat(x.asnumpy(), 2, 1), atol=1e-6)
 
 
+def test_the_copies_of_a_single_frame_would_be_equal_whatever_the_weights():
+    cell = set_random(TemporalUpsample(2))
+    frame = random_clip(1, 1, 2, 3, 3)
+    one = cell(frame).asnumpy()
+    assert one.shape == frame.shape
+    four = cell(Tensor(np.repeat(frame.asnumpy(), 2, 1))).asnumpy()
+    np.testing.assert_allclose(four, np.repeat(one, 4, 1), atol=1e-6)
+
+
 def test_temporal_upsample_does_not_darken_the_ends_unless_it_pads_with_zeros():
     ones = Tensor(np.ones((1, 2, 2, 3, 3), np.float32))
     mean = np.full((2, 2, 3, 1), 1 / 6, np.float32)

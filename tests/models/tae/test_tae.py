@@ -209,3 +209,12 @@ def test_the_shipped_model_loads():
     recon = tae.decode(tae.encode(grey)[1]).asnumpy()
     assert abs(recon.mean() - 0.2) < 0.05
     assert recon.std() < 0.05
+
+
+def test_a_still_scene_decodes_to_equal_frames_whatever_the_weights(random_nano):
+    """Also the reason why a single latent frame is decoded as one frame and repeated."""
+    one = random_clip(1, 4, 1, 3, 2)
+    still = Tensor(np.repeat(one.asnumpy(), 2, 2))
+    frames = random_nano.decode(still).asnumpy()
+    np.testing.assert_allclose(frames, np.repeat(frames[:, :, :1], 16, 2), atol=1e-5)
+    np.testing.assert_allclose(random_nano.decode(one).asnumpy(), frames[:, :, :8], atol=1e-5)
