@@ -34,7 +34,8 @@ def contact_sheet(title: str, labels: Sequence[str], pairs: Sequence[tuple[np.nd
     """
     columns = [(original, recon, amplified_difference(original, recon)) for original, recon in pairs]
     height, width = columns[0][0].shape[:2]
-    cell = (round(height * _CELL_WIDTH / width), _CELL_WIDTH) if width > _CELL_WIDTH else (height, width)
+    cell_width = min(width, _CELL_WIDTH if len(columns) > 1 else 2 * _CELL_WIDTH)
+    cell = (round(height * cell_width / width), cell_width)
     step_y, step_x = cell[0] + _TEXT_HEIGHT + _MARGIN, cell[1] + _MARGIN
     sheet_width = max(_MARGIN + step_x * len(columns), 2 * _MARGIN + 9 * len(title))
     sheet = Image.new("RGB", (sheet_width, _TEXT_HEIGHT + _MARGIN + step_y * len(_ROWS)), _DARK)
