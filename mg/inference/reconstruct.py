@@ -8,7 +8,7 @@ import platform
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from importlib import metadata
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import mindspore as ms
@@ -57,7 +57,7 @@ class Options:
 
 
 def reconstruct(
-    input: Path | str | None = None,
+    source: Path | str | None = None,
     ckpt_path: Path | str | None = None,
     output_path: Path | str = "samples/recons",
     dtype: str = "auto",
@@ -65,7 +65,7 @@ def reconstruct(
 ) -> int:
     """Reconstruct a video, an image, or every one in a folder, and write what came out to `output_path`.
 
-    input: None draws a sample clip there. ckpt_path: None takes the model that ships with the package.
+    source: None draws a sample clip there. ckpt_path: None takes the model that ships with the package.
     Writes for each input its reconstruction, a side-by-side and a contact sheet; then metrics.json.
     Returns the number of inputs that could not be used: each is named in the log and in metrics.json.
     """
@@ -73,20 +73,20 @@ def reconstruct(
     for old in output.glob("metrics.json"):
         old.unlink()
     weights = Path(ckpt_path or DEFAULT_WEIGHTS)
-    sources = [] if input is None else find_media(input, leave_out=output)
+    files = [] if source is None else find_media(source, leave_out=output)
     tae = TemporalAutoencoder(pretrained=weights, dtype=dtype)
-    if input is None:
-        sources = [_draw_sample(output / "sample_clip.mp4")]
-    root = Path(input) if input is not None and Path(input).is_dir() else None
+    if source is None:
+        files = [_draw_sample(output / "sample_clip.mp4")]
+    root = Path(source) if source is not None and Path(source).is_dir() else None
     rows, failed = [], []
-    for source, target in zip(sources, _targets(sources, root, output)):
+    for file, target in zip(files, _targets(files, root, output)):
         try:
-            rows.append(_reconstruct_file(tae, source, target, options))
-            logger.info("%s: PSNR %.2f dB, SSIM %.4f", source.name, rows[-1]["psnr"], rows[-1]["ssim"])
+            rows.append(_reconstruct_file(tae, file, target, options))
+            logger.info("%s: %s", file.name, _summary(rows[-1]))
         except InputError as error:
             if root is None:
                 raise
-            failed.append({"file": str(source), "why": str(error)})
+            failed.append({"file": str(file), "why": str(error)})
             logger.error("error: %s", error)
     report = {
         "mean": _mean(rows),
@@ -112,8 +112,8 @@ def _reconstruct_file(tae: TemporalAutoencoder, source: Path, target: Path, opti
     kept = {round(index) for index in np.linspace(0, max(total - 1, 0), SHEET_COLUMNS)}
     sheet, scores = {}, []
     with (
-        video.VideoWriter(_with(target, "_recon.mp4"), info.fps) as recon_file,
-        video.VideoWriter(_with(target, "_side_by_side.mp4"), info.fps) as side_file,
+        video.write_video(_with(target, "_recon.mp4"), info.fps) as recon_file,
+        video.write_video(_with(target, "_side_by_side.mp4"), info.fps) as side_file,
         tqdm(total=total, desc=source.name, unit="frame") as bar,
     ):
         for original, recon in _round_trip(tae, frames, source, options):
@@ -147,29 +147,27 @@ def _reconstruct_image(tae: TemporalAutoencoder, source: Path, target: Path, opt
 def _round_trip(
     tae: TemporalAutoencoder, frames: Iterable[np.ndarray], source: Path, options: Options
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield (original, reconstruction) frame by frame. Only one chunk of frames is held.
-
-    A clip longer than a chunk is cut into chunks of equal length; the last one is filled up by repeating its last
-    frame, so that one compiled graph serves all. A clip that fits into one chunk is taken as it is.
-    """
+    """Yield (original, reconstruction) frame by frame. Only one chunk of frames is held."""
     frames = iter(frames)
-    seed = options.seed
-    length = None
-    while True:
-        chunk = list(islice(frames, length or 1))
-        if length is None and chunk:
-            length = _chunk_length(tae.compression, chunk[0], source)
-            chunk += islice(frames, length - 1)
-            first = len(chunk)
-        if not chunk:
-            return
-        filled = chunk + [chunk[-1]] * (min(first, length) - len(chunk))
+    first = next(frames)
+    height, width, _ = first.shape
+    length = _chunk_length(tae.compression, first, source)
+    for index, (chunk, filled) in enumerate(_chunks(chain([first], frames), length)):
         clip = ms.Tensor(pixels.to_clip(np.stack(filled))[None])
-        z, mean, _ = tae.encode(clip, seed=seed)
+        z, mean, _ = tae.encode(clip, seed=options.seed + index)
         recon = tae.decode(z if options.sample else mean, num_target_frames=len(filled)).asnumpy()[0]
-        height, width, _ = chunk[0].shape
-        yield from zip(chunk, pixels.to_frames(recon[:, :, :height, :width]))
-        seed += 1
+        yield from zip(chunk, pixels.to_frames(recon[:, : len(chunk), :height, :width]))
+
+
+def _chunks(frames: Iterator[np.ndarray], length: int) -> Iterator[tuple[list[np.ndarray], list[np.ndarray]]]:
+    """Yield each chunk of up to `length` frames, and the same filled up to `length` by repeating its last frame.
+
+    So that one compiled graph serves all chunks. A clip that fits into one chunk is not filled up.
+    """
+    several = False
+    while chunk := list(islice(frames, length)):
+        yield chunk, chunk + [chunk[-1]] * (length - len(chunk)) if several else chunk
+        several = True
 
 
 def _chunk_length(compression: int, frame: np.ndarray, source: Path) -> int:
@@ -238,7 +236,7 @@ def _with(target: Path, ending: str) -> Path:
 
 
 def _draw_sample(path: Path) -> Path:
-    with video.VideoWriter(path, FPS) as file:
+    with video.write_video(path, FPS) as file:
         for frame in tqdm(draw_sample_clip(), total=FRAMES, desc="drawing the sample clip", unit="frame"):
             file.write(frame)
     return path

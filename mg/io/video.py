@@ -93,57 +93,65 @@ def read_frames_at(path: Path | str, indices: Sequence[int]) -> np.ndarray:
     return _read_with_pyav(path, wanted)
 
 
+@contextmanager
+def write_video(path: Path | str, fps: Fraction, crf: int = 16) -> Iterator[VideoWriter]:
+    """Yield a writer for an H.264 MP4 that browsers play. The file gets its name only when the block ends well.
+
+    fps: constant frame rate. crf: x264's constant rate factor, 0 (lossless) to 51.
+    """
+    with whole_file(path) as part:
+        writer = VideoWriter(part, fps, crf)
+        try:
+            yield writer
+            writer.finish()
+        finally:
+            writer.close()
+
+
 class VideoWriter:
-    """Writes H.264 MP4 at a constant frame rate, as browsers play it; use as a context manager.
+    """Encodes frames into a file; made by `write_video`.
 
     Frames of even size are stored as 4:2:0. 4:2:0 cannot hold an odd width or height, so these are stored as 4:4:4,
-    which keeps the size exact. The file appears under its name only when the block ends well.
+    which keeps the size exact.
     """
 
-    def __init__(self, path: Path | str, fps: Fraction, crf: int = 16):
-        self.path = Path(path)
-        self.fps = fps
-        self.crf = crf
-
-    def __enter__(self) -> VideoWriter:
-        self._file = whole_file(self.path)
-        self._part = self._file.__enter__()
-        self._container = None
-        return self
+    def __init__(self, path: Path, fps: Fraction, crf: int):
+        self.container = av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"})
+        self.stream = self.container.add_stream("libx264", rate=fps, options={"crf": str(crf)})
+        self.shape = None
 
     def write(self, frame: np.ndarray) -> None:
-        """Append one frame, (H, W, 3) uint8 RGB; all must have the size of the first."""
-        if self._container is None:
-            self._start(*frame.shape[:2])
+        """Append one frame, (H, W, 3) uint8 RGB; all must have the shape of the first."""
+        if self.shape is None:
+            self._start(frame)
+        if frame.shape != self.shape or frame.dtype != np.uint8:
+            raise InputError(f"a frame is {frame.dtype} {frame.shape}, but the video's are uint8 {self.shape}")
         picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
         # Both tables are named because older PyAV sets neither when they are the same.
         picture = picture.reformat(
-            format=self._stream.pix_fmt, src_colorspace=Colorspace.ITU601, dst_colorspace=Colorspace.ITU709
+            format=self.stream.pix_fmt, src_colorspace=Colorspace.ITU601, dst_colorspace=Colorspace.ITU709
         )
-        self._container.mux(self._stream.encode(picture))
+        self.container.mux(self.stream.encode(picture))
 
-    def _start(self, height: int, width: int):
-        odd = height % 2 or width % 2
-        self._container = av.open(str(self._part), "w", format="mp4", options={"movflags": "+faststart"})
-        self._stream = self._container.add_stream("libx264", rate=self.fps, options={"crf": str(self.crf)})
-        self._stream.width, self._stream.height = width, height
-        self._stream.pix_fmt = "yuv444p" if odd else "yuv420p"
-        context = self._stream.codec_context
+    def finish(self) -> None:
+        """Write what the encoder still holds."""
+        if self.shape is None:
+            raise InputError("a video was to be written, but there was no frame")
+        self.container.mux(self.stream.encode(None))
+        self.container.close()
+
+    def close(self) -> None:
+        """Close the file, finished or not."""
+        self.container.close()
+
+    def _start(self, frame: np.ndarray):
+        self.shape = frame.shape
+        height, width, _ = frame.shape
+        self.stream.width, self.stream.height = width, height
+        self.stream.pix_fmt = "yuv444p" if height % 2 or width % 2 else "yuv420p"
+        context = self.stream.codec_context
         context.colorspace = context.color_primaries = context.color_trc = _BT709
         context.color_range = ColorRange.MPEG
-
-    def __exit__(self, kind, error, traceback) -> bool | None:
-        try:
-            if self._container is not None:
-                if kind is None:
-                    self._container.mux(self._stream.encode(None))
-                self._container.close()
-            elif kind is None:
-                raise InputError(f"no frame was given for '{self.path}'; nothing is written")
-        except BaseException as failure:
-            if kind is None and not self._file.__exit__(type(failure), failure, failure.__traceback__):
-                raise
-        return self._file.__exit__(kind, error, traceback)
 
 
 @contextmanager

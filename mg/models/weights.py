@@ -8,7 +8,7 @@ still at their identity start were left out.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import mindspore as ms
@@ -24,8 +24,8 @@ SUFFIXES = (".safetensors", ".ckpt")
 STORAGE_DTYPES = {"fp32": ms.float32, "fp16": ms.float16, "bf16": ms.bfloat16}
 
 
-class TensorFile:
-    """An opened weights file: `names`, `metadata`, and `read(name)`, which gives fp32 whatever is stored.
+class TensorFile(Mapping):
+    """An opened weights file: a mapping from names to fp32 arrays, whatever type is stored, with its `metadata`.
 
     A safetensors file is read one tensor at a time, so a large file costs no more memory than what is taken from it.
     Raises InputError for a missing, empty, truncated or foreign file.
@@ -40,16 +40,23 @@ class TensorFile:
         else:
             raise InputError(f"'{path}': weights files end in {' or '.join(SUFFIXES)}; convert it or correct its name")
 
-    def read(self, name: str) -> np.ndarray:
-        """Tensor `name` as fp32."""
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self._names:
+            raise KeyError(name)
         return self._read(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
     def _open_safetensors(self):
         try:
             file = safe_open(str(self.path), framework="numpy")
         except (SafetensorError, OSError) as error:
             raise _damaged(self.path, error) from None
-        self.names = list(file.keys())
+        self._names = dict.fromkeys(file.keys())
         self.metadata = dict(file.metadata() or {})
         self._read = lambda name: file.get_tensor(name).astype(np.float32)
 
@@ -59,7 +66,7 @@ class TensorFile:
         except (ValueError, RuntimeError, TypeError) as error:
             raise _damaged(self.path, error) from None
         tensors = {name: value for name, value in entries.items() if isinstance(value, Tensor)}
-        self.names = list(tensors)
+        self._names = dict.fromkeys(tensors)
         self.metadata = {name: value for name, value in entries.items() if isinstance(value, str)}
         self._read = lambda name: tensors[name].float().asnumpy()
 
@@ -77,7 +84,14 @@ def check_target(path: Path | str) -> Path:
     return path
 
 
-def write(path: Path | str, parameters: Iterable[Parameter], metadata: Mapping[str, str], dtype: str = "fp32") -> None:
+def named_parameters(cell: nn.Cell) -> dict[str, Parameter]:
+    """Parameters by their place inside `cell`. Their own names change when the cell becomes part of another one."""
+    return dict(cell.parameters_and_names())
+
+
+def write(
+    path: Path | str, parameters: Mapping[str, Parameter], metadata: Mapping[str, str], dtype: str = "fp32"
+) -> None:
     """Write parameters and metadata; the file appears under its name only when it is complete.
 
     dtype: the stored type, fp32, fp16 or bf16.
@@ -85,7 +99,7 @@ def write(path: Path | str, parameters: Iterable[Parameter], metadata: Mapping[s
     path = check_target(path)
     if dtype not in STORAGE_DTYPES:
         raise InputError(f"dtype={dtype!r} cannot be stored; use one of {', '.join(STORAGE_DTYPES)}")
-    stored = {p.name: Tensor(p.asnumpy()).astype(STORAGE_DTYPES[dtype]) for p in parameters}
+    stored = {name: Tensor(p.asnumpy()).astype(STORAGE_DTYPES[dtype]) for name, p in parameters.items()}
     with whole_file(path) as part:
         if path.suffix == ".ckpt":
             entries = [{"name": name, "data": tensor} for name, tensor in stored.items()]
@@ -101,18 +115,18 @@ def assign(cell: nn.Cell, names: Iterable[str], tensors: Mapping[str, np.ndarray
     Raises InputError, before anything is changed, when a tensor is missing, unexpected, of another shape or not finite;
     the message gives the count and the first five names of each. `source` is named in it.
     """
-    parameters = {p.name: p for p in cell.get_parameters()}
-    wanted = list(names)
-    common = [name for name in wanted if name in tensors]
+    parameters = named_parameters(cell)
+    wanted = dict.fromkeys(names)
+    values = {name: tensors[name] for name in wanted if name in tensors}
     problems = {
         "missing": [name for name in wanted if name not in tensors],
-        "unexpected": [name for name in tensors if name not in set(wanted)],
+        "unexpected": [name for name in tensors if name not in wanted],
         "of another shape": [
-            f"{name} {tensors[name].shape} instead of {parameters[name].shape}"
-            for name in common
-            if tensors[name].shape != parameters[name].shape
+            f"{name} {value.shape} instead of {parameters[name].shape}"
+            for name, value in values.items()
+            if value.shape != parameters[name].shape
         ],
-        "not finite": [name for name in common if not np.isfinite(tensors[name]).all()],
+        "not finite": [name for name, value in values.items() if not np.isfinite(value).all()],
     }
     found = [
         f"{len(n)} {kind} ({', '.join(n[:5])}{', ...' if len(n) > 5 else ''})" for kind, n in problems.items() if n
@@ -121,5 +135,5 @@ def assign(cell: nn.Cell, names: Iterable[str], tensors: Mapping[str, np.ndarray
         raise InputError(
             f"'{source}' does not fit this model: {'; '.join(found)}. Use the weights this model was made for"
         )
-    for name in wanted:
-        parameters[name].set_data(Tensor(tensors[name]))
+    for name, value in values.items():
+        parameters[name].set_data(Tensor(value))

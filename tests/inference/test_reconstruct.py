@@ -11,7 +11,7 @@ from mg.inference import reconstruct as module
 from mg.inference.pictures import amplified_difference, contact_sheet, side_by_side
 from mg.inference.reconstruct import Options, reconstruct
 from mg.io.image import read_image, write_image
-from mg.io.video import VideoWriter, probe
+from mg.io.video import probe, write_video
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def moving_frames(count, height=24, width=16):
 
 
 def write(path, frames):
-    with VideoWriter(path, Fraction(25)) as file:
+    with write_video(path, Fraction(25)) as file:
         for frame in frames:
             file.write(frame)
     return path

@@ -7,7 +7,7 @@ import pytest
 
 from mg.errors import InputError
 from mg.io import video
-from mg.io.video import VideoWriter, probe, read_frames, read_frames_at
+from mg.io.video import probe, read_frames, read_frames_at, write_video
 
 # Displayed width and height, frames, frame rate.
 REAL = {
@@ -33,7 +33,7 @@ def index_frames(count, height=32, width=48):
 
 
 def write(path, frames, fps=Fraction(24)):
-    with VideoWriter(path, fps) as file:
+    with write_video(path, fps) as file:
         for frame in frames:
             file.write(frame)
     return path
@@ -98,10 +98,10 @@ def test_numbers_that_are_not_there_are_refused(tmp_path, monkeypatch, with_deco
 
 
 def test_a_failed_or_empty_writing_leaves_nothing(tmp_path):
-    with pytest.raises(RuntimeError, match="stop"), VideoWriter(tmp_path / "a.mp4", Fraction(24)) as file:
+    with pytest.raises(RuntimeError, match="stop"), write_video(tmp_path / "a.mp4", Fraction(24)) as file:
         file.write(index_frames(1)[0])
         raise RuntimeError("stop")
-    with pytest.raises(InputError, match="no frame"), VideoWriter(tmp_path / "b.mp4", Fraction(24)):
+    with pytest.raises(InputError, match="no frame"), write_video(tmp_path / "b.mp4", Fraction(24)):
         pass
     assert list(tmp_path.iterdir()) == []
 
@@ -109,7 +109,7 @@ def test_a_failed_or_empty_writing_leaves_nothing(tmp_path):
 def test_a_failed_writing_keeps_the_old_file(tmp_path):
     path = write(tmp_path / "a.mp4", index_frames(2))
     before = path.read_bytes()
-    with pytest.raises(RuntimeError, match="stop"), VideoWriter(path, Fraction(24)) as file:
+    with pytest.raises(RuntimeError, match="stop"), write_video(path, Fraction(24)) as file:
         file.write(index_frames(1)[0])
         raise RuntimeError("stop")
     assert path.read_bytes() == before

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from conftest import NANO, random_clip, randomise
-from mindspore import Tensor
+from mindspore import Tensor, nn
 
 from mg.errors import InputError
 from mg.models import weights
@@ -47,7 +47,7 @@ def test_half_precision_storage_rounds_and_nothing_else(random_nano, tmp_path, s
 def test_identity_parameters_can_be_left_out_and_come_back(nano, tmp_path, suffix):
     path = tmp_path / f"tae{suffix}"
     nano.save(path, omit_identity=True)
-    assert not any(map(is_temporal, weights.TensorFile(path).names))
+    assert not any(map(is_temporal, weights.TensorFile(path)))
     loaded = values(TemporalAutoencoder(pretrained=path))
     for name, value in values(nano).items():
         np.testing.assert_array_equal(loaded[name], value)
@@ -145,10 +145,10 @@ def test_a_file_without_configuration_needs_one_and_says_what_it_is(nano, tmp_pa
 
 def test_a_file_of_another_family_or_with_unknown_keys_is_refused(nano, tmp_path):
     path = tmp_path / "other.safetensors"
-    weights.write(path, nano.get_parameters(), {"mg_family": "lfq", "mg_config": "{}"})
+    weights.write(path, weights.named_parameters(nano), {"mg_family": "lfq", "mg_config": "{}"})
     with pytest.raises(InputError, match="family 'lfq'"):
         TemporalAutoencoder(pretrained=path)
-    weights.write(path, nano.get_parameters(), {"mg_family": "tae", "mg_config": '{"chanels": 8}'})
+    weights.write(path, weights.named_parameters(nano), {"mg_family": "tae", "mg_config": '{"chanels": 8}'})
     with pytest.raises(InputError, match="chanels"):
         TemporalAutoencoder(pretrained=path)
 
@@ -187,3 +187,14 @@ def test_loaded_weights_take_effect_in_a_compiled_graph(tmp_path):
     after = tae.encode(x)[1].asnumpy()
     assert not np.allclose(before, after)
     np.testing.assert_array_equal(after, source.encode(Tensor(x.asnumpy()))[1].asnumpy())
+
+
+def test_a_model_that_became_part_of_another_cell_is_saved_under_its_own_names(tmp_path):
+    tae = TemporalAutoencoder(NANO)
+    names = list(values(tae))
+    parent = nn.Cell()
+    parent.network = tae
+    assert [p.name for p in tae.get_parameters()] != names
+    tae.save(tmp_path / "tae.safetensors")
+    assert list(weights.TensorFile(tmp_path / "tae.safetensors")) == sorted(names)
+    TemporalAutoencoder(pretrained=tmp_path / "tae.safetensors")

@@ -29,7 +29,7 @@ def convert(source: str | Path, **changes: float | str) -> TemporalAutoencoder:
     convolution of a shortcut, into one.
     """
     file = weights.TensorFile(source)
-    names = {name: name for name in file.names}
+    names = {name: name for name in file}
     while not any(name.startswith(("encoder.", "decoder.")) for name in names):
         prefix = next((p for p in PREFIXES if any(name.startswith(p) for name in names)), None)
         if prefix is None:
@@ -38,10 +38,10 @@ def convert(source: str | Path, **changes: float | str) -> TemporalAutoencoder:
     if dialect_of(names) != "moviegen":
         raise InputError(f"'{source}' is not upstream's TAE: it has no tensor encoder.conv_in.conv_spat.weight")
     used = [name for name in names if ".temb_proj." not in name]
-    tensors = {ours: _transposed(ours, file.read(names[theirs])) for ours, theirs in to_ours(used, "moviegen").items()}
+    tensors = {ours: _transposed(ours, file[names[theirs]]) for ours, theirs in to_ours(used, "moviegen").items()}
     _join_shortcuts(tensors)
     tae = TemporalAutoencoder(TAEConfig(**{**sizes(tensors, file.path), **SWITCHES, **changes}))
-    weights.assign(tae, [p.name for p in tae.get_parameters()], tensors, file.path)
+    weights.assign(tae, list(weights.named_parameters(tae)), tensors, file.path)
     return tae
 
 

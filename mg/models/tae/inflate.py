@@ -40,23 +40,23 @@ def inflate(source: str | Path) -> Inflation:
     """
     path = _find_file(Path(source))
     file = weights.TensorFile(path)
-    prefix = PREFIX if any(name.startswith(PREFIX) for name in file.names) else ""
-    names = [name[len(prefix) :] for name in file.names if name.startswith(prefix)]
+    prefix = PREFIX if any(name.startswith(PREFIX) for name in file) else ""
+    names = [name[len(prefix) :] for name in file if name.startswith(prefix)]
     dialect = dialect_of(names)
     if dialect not in ("diffusers", "ldm"):
         raise InputError(f"'{path}' is not an image VAE: {_NOT_AN_IMAGE_VAE.get(dialect, _FOREIGN)}")
-    tensors = {ours: _as_matrix(ours, file.read(prefix + theirs)) for ours, theirs in to_ours(names, dialect).items()}
+    tensors = {ours: _as_matrix(ours, file[prefix + theirs]) for ours, theirs in to_ours(names, dialect).items()}
     stored = _read_config_json(path.with_name("config.json"))
     config = TAEConfig(**sizes(tensors, path), **{key: stored[key] for key in _FACTORS if key in stored})
     _require_same_sizes(stored, config, path)
     tae = TemporalAutoencoder(config)
-    parameters = [p.name for p in tae.get_parameters()]
+    parameters = list(weights.named_parameters(tae))
     weights.assign(tae, [name for name in parameters if not is_temporal(name)], tensors, path)
     return Inflation(
         tae=tae,
         source=path,
         tensors_read=len(tensors),
-        tensors_ignored=len(file.names) - len(tensors),
+        tensors_ignored=len(file) - len(tensors),
         tensors_at_identity=sum(map(is_temporal, parameters)),
         origins={key: "config.json" if key in stored else "SD3.5's default" for key in _FACTORS},
     )

@@ -134,17 +134,18 @@ class TemporalAutoencoder(nn.Cell):
         dtype: stored type, fp32, fp16 or bf16.
         omit_identity: leave out the temporal parameters; InputError unless all are still at their start.
         """
-        parameters = list(self.get_parameters())
+        parameters = weights.named_parameters(self)
         metadata = {"mg_family": "tae", "mg_config": json.dumps(dict(self.config))}
         if omit_identity:
             self._require_identity()
-            parameters = [p for p in parameters if not is_temporal(p.name)]
+            parameters = {name: p for name, p in parameters.items() if not is_temporal(name)}
             metadata["mg_omitted"] = "temporal"
         weights.write(path, parameters, metadata, dtype)
 
     def _require_identity(self):
-        fresh = {p.name: p for p in TemporalAutoencoder(self._config).get_parameters() if is_temporal(p.name)}
-        moved = [p.name for p in self.get_parameters() if p.name in fresh and _differ(p, fresh[p.name])]
+        fresh = weights.named_parameters(TemporalAutoencoder(self._config))
+        own = weights.named_parameters(self)
+        moved = [name for name in own if is_temporal(name) and _differ(own[name], fresh[name])]
         if moved:
             raise InputError(
                 f"omit_identity: {len(moved)} temporal parameters have left their identity start ({moved[0]}, ...); "
@@ -152,10 +153,10 @@ class TemporalAutoencoder(nn.Cell):
             )
 
     def _load(self, file: weights.TensorFile):
-        names = [p.name for p in self.get_parameters()]
+        names = list(weights.named_parameters(self))
         if file.metadata.get("mg_omitted") == "temporal":
             names = [name for name in names if not is_temporal(name)]
-        weights.assign(self, names, {name: file.read(name) for name in file.names}, file.path)
+        weights.assign(self, names, file, file.path)
 
     def _enter(self, x: Tensor, name: str, channels: int) -> tuple[Tensor, bool]:
         """The door: check, cast to the compute type, and give images a time axis."""
@@ -197,7 +198,7 @@ def _resolve_config(config: Mapping[str, Any] | TAEConfig | None, file: weights.
         return config or TAEConfig()
     stored = _config_of(file)
     if stored is None and config is None:
-        raise InputError(f"'{file.path}' carries no configuration: {_REMEDIES[dialect_of(file.names)]}")
+        raise InputError(f"'{file.path}' carries no configuration: {_REMEDIES[dialect_of(file)]}")
     if stored is None or config is None:
         return stored or config
     given, kept = config.as_mapping(), stored.as_mapping()
