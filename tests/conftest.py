@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -82,3 +83,11 @@ def require_one_line_error(done: subprocess.CompletedProcess, *words: str) -> No
     assert len(errors) == 1, done.stderr
     for word in words:
         assert word in errors[0], f"{word!r} is not in {errors[0]!r}"
+
+
+@pytest.fixture(autouse=True)
+def keep_signals():
+    """Scripts that run inside the test process set SIGTERM."""
+    handler = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, handler)

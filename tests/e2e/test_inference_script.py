@@ -2,17 +2,22 @@
 
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
 import time
+from fractions import Fraction
 
 import numpy as np
 import pytest
-from conftest import ROOT, require_one_line_error, run
+from conftest import NANO, ROOT, require_one_line_error, run
+from safetensors.numpy import save_file
 
 from mg.io.image import read_image, write_image
-from mg.io.video import probe
+from mg.io.video import probe, write_video
+from mg.models.tae.tae import DEFAULT_WEIGHTS, TemporalAutoencoder
+from mg.models.weights import named_parameters
 
 SCRIPT = "scripts/inference_tae.py"
 
@@ -54,35 +59,72 @@ def test_real_clips_and_images(shared, tmp_path):
     assert chelsea["psnr"] > 22
 
 
-@pytest.mark.parametrize(
-    "arguments, words",
-    [
-        (["--input", "none.mp4"], "no file or folder 'none.mp4'"),
-        (["--input", "empty.mp4"], "is empty"),
-        (["--input", "text.mp4"], "cannot be read as a video"),
-        (["--input", "folder"], "holds no media"),
-        (["--input", "picture.png", "--ckpt_path", "none.ckpt"], "no file 'none.ckpt'"),
-        (["--input", "picture.png", "--ckpt_path", "text.ckpt"], "is damaged or not a .ckpt file"),
-        (["--input", "picture.png", "--ckpt_path", "cut.safetensors"], "is damaged or not a .safetensors file"),
-        (["--input", "picture.png", "--dtype", "bf16"], "bf16 does not run on a CPU"),
-        (["--input", "picture.png", "--image_size", "8"], "image_size"),
-        (["--input", "picture.png", "--image_size", "64", "64", "64"], "3 values"),
-        (["--input", "picture.png", "--num_frames", "0"], "num_frames=0"),
-        (["--input", "picture.png", "--output_path", "picture.png/out"], "cannot write to folder"),
-        (["--input", "picture.png", "--device_target", "Ascend"], "device_target=Ascend"),
-    ],
-)
-def test_bad_input_gives_one_line_and_code_2(tmp_path, picture, arguments, words):
-    (tmp_path / "empty.mp4").touch()
-    (tmp_path / "folder").mkdir()
-    for name in ("text.mp4", "text.ckpt"):
-        (tmp_path / name).write_text("only text")
-    weights = (ROOT / "mg/models/tae/default.safetensors").read_bytes()
-    (tmp_path / "cut.safetensors").write_bytes(weights[: len(weights) // 2])
-    done = run(SCRIPT, *arguments, cwd=tmp_path, code=2)
-    require_one_line_error(done, words)
-    assert not [path for path in tmp_path.rglob("*") if "recon." in path.name or ".part" in path.name]
-    assert not list(tmp_path.rglob("metrics.json"))
+def write_bad_inputs(folder):
+    """One file of each kind that must be refused."""
+    (folder / "empty.mp4").touch()
+    (folder / "folder").mkdir()
+    for name in ("text.mp4", "text.png", "text.ckpt", "text.safetensors"):
+        (folder / name).write_text("only text")
+    with write_video(folder / "cut.mp4", Fraction(24)) as file:
+        for frame in np.random.default_rng(0).integers(0, 256, (20, 64, 64, 3), np.uint8):
+            file.write(frame)
+    for path in (folder / "cut.mp4", folder / "cut.safetensors"):
+        content = (DEFAULT_WEIGHTS if path.suffix == ".safetensors" else path).read_bytes()
+        path.write_bytes(content[: len(content) // 2])
+    tensors = {name: np.zeros(p.shape, np.float32) for name, p in named_parameters(TemporalAutoencoder(NANO)).items()}
+    name, *_ = tensors
+    config = {"mg_family": "tae", "mg_config": json.dumps(NANO)}
+    save_file({**tensors, name: np.zeros((1, 2), np.float32)}, folder / "shape.safetensors", config)
+    save_file({n: t for n, t in tensors.items() if n != name}, folder / "lacking.safetensors", config)
+    config["mg_config"] = json.dumps({**NANO, "chanels": 8})
+    save_file(tensors, folder / "key.safetensors", config)
+
+
+BAD = [
+    (["--input", "none.mp4"], "no file or folder 'none.mp4'"),
+    (["--input", "empty.mp4"], "is empty"),
+    (["--input", "text.mp4"], "cannot be read as a video"),
+    (["--input", "cut.mp4"], "is truncated"),
+    (["--input", "text.png"], "cannot be read as an image"),
+    (["--input", "folder"], "holds no media"),
+    (["--ckpt_path", "none.ckpt"], "no file 'none.ckpt'"),
+    (["--ckpt_path", "text.ckpt"], "is damaged or not a .ckpt file"),
+    (["--ckpt_path", "text.safetensors"], "is damaged or not a .safetensors file"),
+    (["--ckpt_path", "cut.safetensors"], "is damaged or not a .safetensors file"),
+    (["--ckpt_path", "shape.safetensors"], "1 of another shape (encoder.conv_in.spatial.weight (1, 2)"),
+    (["--ckpt_path", "lacking.safetensors"], "1 missing (encoder.conv_in.spatial.weight)"),
+    (["--ckpt_path", "key.safetensors"], "unknown config keys: chanels"),
+    (["--dtype", "bf16"], "bf16 does not run on a CPU"),
+    (["--image_size", "8"], "image_size"),
+    (["--image_size", "64", "64", "64"], "3 values"),
+    (["--num_frames", "0"], "num_frames=0"),
+    (["--output_path", "picture.png/out"], "cannot write to folder"),
+    (["--device_target", "Ascend"], "device_target=Ascend"),
+]
+
+
+@pytest.mark.parametrize("arguments, words", BAD)
+def test_bad_input_gives_one_line_and_code_2(tmp_path, picture, monkeypatch, capfd, arguments, words):
+    """In this process, as starting another one for each takes seconds; the next test starts one."""
+    write_bad_inputs(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    given = arguments if "--input" in arguments else ["--input", "picture.png", *arguments]
+    monkeypatch.setattr(sys, "argv", [SCRIPT, *given])
+    before = {path for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_path(str(ROOT / SCRIPT), run_name="__main__")
+    assert stop.value.code == 2
+    lines = [line for line in capfd.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1
+    assert words in lines[0]
+    assert {path for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_bad_input_in_a_process_of_its_own(tmp_path):
+    write_bad_inputs(tmp_path)
+    done = run(SCRIPT, "--input", "cut.mp4", cwd=tmp_path, code=2)
+    require_one_line_error(done, "is truncated")
+    assert not [path for path in (tmp_path / "samples").rglob("*") if path.is_file()]
 
 
 def test_an_unknown_flag_is_refused(tmp_path):
