@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 from typing import Callable
@@ -20,10 +21,12 @@ JIT_LEVELS = ("O0", "O1", "O2")
 
 
 def setup(device_target: str = "CPU", mode: str = "graph", jit_level: str | None = None) -> None:
-    """Choose device and execution mode for this process; call it before the first network runs.
+    """Choose device and execution mode for this process; call it before any model is built.
 
     `jit_level` None leaves MindSpore's own choice. Raises InputError for a name or a device that is not there.
     """
+    if os.environ.get("MS_COMPILER_CACHE_ENABLE") == "1":
+        raise InputError("MS_COMPILER_CACHE_ENABLE=1: MindSpore's on-disk cache reuses stale graphs; unset it")
     _require("device_target", device_target, DEVICES)
     _require("mode", mode, MODES)
     if jit_level is not None:

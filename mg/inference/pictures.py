@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 DIFFERENCE_GAIN = 4
 _CELL_WIDTH = 256
+_CAPTION_WIDTH = 170
 _MARGIN = 8
 _TEXT_HEIGHT = 24
 _DARK, _GREY = (24, 24, 24), (170, 170, 170)
@@ -36,7 +37,7 @@ def contact_sheet(title: str, labels: Sequence[str], pairs: Sequence[tuple[np.nd
     height, width = columns[0][0].shape[:2]
     cell_width = min(width, _CELL_WIDTH if len(columns) > 1 else 2 * _CELL_WIDTH)
     cell = (round(height * cell_width / width), cell_width)
-    step_y, step_x = cell[0] + _TEXT_HEIGHT + _MARGIN, cell[1] + _MARGIN
+    step_y, step_x = cell[0] + _TEXT_HEIGHT + _MARGIN, max(cell[1], _CAPTION_WIDTH) + _MARGIN
     sheet_width = max(_MARGIN + step_x * len(columns), 2 * _MARGIN + 9 * len(title))
     sheet = Image.new("RGB", (sheet_width, _TEXT_HEIGHT + _MARGIN + step_y * len(_ROWS)), _DARK)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)

@@ -7,6 +7,7 @@ import logging
 import platform
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from fractions import Fraction
 from importlib import metadata
 from itertools import chain, islice
 from pathlib import Path
@@ -29,8 +30,9 @@ from mg.models.tae.tae import DEFAULT_WEIGHTS, MIN_SIZE, TemporalAutoencoder
 logger = logging.getLogger(__name__)
 
 SHEET_COLUMNS = 6
-# Frames of this many pixels together go through the networks at once: 16 frames of 256x256.
+# As many frames as have this many pixels together go through the networks at once, in multiples of the unit.
 CHUNK_PIXELS = 16 * 256 * 256
+CHUNK_UNIT = 8
 
 
 @dataclass(frozen=True)
@@ -69,19 +71,19 @@ def reconstruct(
     Writes for each input its reconstruction, a side-by-side and a contact sheet; then metrics.json.
     Returns the number of inputs that could not be used: each is named in the log and in metrics.json.
     """
-    output = make_folder(output_path)
-    for old in output.glob("metrics.json"):
-        old.unlink()
     weights = Path(ckpt_path or DEFAULT_WEIGHTS)
-    files = [] if source is None else find_media(source, leave_out=output)
-    tae = TemporalAutoencoder(pretrained=weights, dtype=dtype)
+    files = [] if source is None else find_media(source, leave_out=output_path)
+    models = Models(weights, dtype)
+    output = make_folder(output_path)
+    (output / "metrics.json").unlink(missing_ok=True)
     if source is None:
         files = [_draw_sample(output / "sample_clip.mp4")]
     root = Path(source) if source is not None and Path(source).is_dir() else None
     rows, failed = [], []
     for file, target in zip(files, _targets(files, root, output)):
         try:
-            rows.append(_reconstruct_file(tae, file, target, options))
+            kind = _reconstruct_image if is_image(file) else _reconstruct_video
+            rows.append(kind(models, file, target, options))
             logger.info("%s: %s", file.name, _summary(rows[-1]))
         except InputError as error:
             if root is None:
@@ -95,7 +97,7 @@ def reconstruct(
         },
         "clips": rows,
         "failed": failed,
-        "protocol": _protocol(tae, weights, dtype, options),
+        "protocol": _protocol(models.tae, weights, dtype, options),
     }
     with whole_file(output / "metrics.json") as part:
         part.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n")
@@ -103,9 +105,29 @@ def reconstruct(
     return len(failed)
 
 
-def _reconstruct_file(tae: TemporalAutoencoder, source: Path, target: Path, options: Options) -> dict[str, object]:
-    if is_image(source):
-        return _reconstruct_image(tae, source, target, options)
+class Models:
+    """The model, for one shape of clips at a time: a model keeps its graphs, some 0.2 GB for each shape.
+
+    Raises InputError when the weights cannot be loaded.
+    """
+
+    def __init__(self, weights: Path, dtype: str):
+        self.weights, self.dtype = weights, dtype
+        self.tae = TemporalAutoencoder(pretrained=weights, dtype=dtype)
+        self.shape = None
+
+    def get(self, shape: tuple[int, ...]) -> TemporalAutoencoder:
+        """A model that has compiled graphs for this shape, or none yet."""
+        if self.shape not in (None, shape):
+            self.tae = None  # frees the graphs of the last shape before new ones are made
+            self.tae = TemporalAutoencoder(pretrained=self.weights, dtype=self.dtype)
+        if self.shape != shape:
+            logger.info("compiling for %d frames of %dx%d", shape[2], shape[4], shape[3])
+        self.shape = shape
+        return self.tae
+
+
+def _reconstruct_video(models: Models, source: Path, target: Path, options: Options) -> dict[str, object]:
     info = video.probe(source)
     total = min(info.frames, options.num_frames or info.frames)
     frames = (_sized(frame, options) for frame in islice(video.read_frames(source), options.num_frames))
@@ -116,7 +138,7 @@ def _reconstruct_file(tae: TemporalAutoencoder, source: Path, target: Path, opti
         video.write_video(_with(target, "_side_by_side.mp4"), info.fps) as side_file,
         tqdm(total=total, desc=source.name, unit="frame") as bar,
     ):
-        for original, recon in _round_trip(tae, frames, source, options):
+        for original, recon in _round_trip(models, frames, source, options):
             recon_file.write(recon)
             side_file.write(side_by_side(original, recon))
             if len(scores) in kept:
@@ -131,10 +153,10 @@ def _reconstruct_file(tae: TemporalAutoencoder, source: Path, target: Path, opti
     return row
 
 
-def _reconstruct_image(tae: TemporalAutoencoder, source: Path, target: Path, options: Options) -> dict[str, object]:
+def _reconstruct_image(models: Models, source: Path, target: Path, options: Options) -> dict[str, object]:
     original = _sized(image.read_image(source), options)
     with tqdm(total=1, desc=source.name, unit="image") as bar:
-        ((original, recon),) = _round_trip(tae, [original], source, options)
+        ((original, recon),) = _round_trip(models, [original], source, options)
         bar.update()
     row = _row(source, "image", original, [(psnr(original, recon), ssim(original, recon))])
     image.write_image(_with(target, "_recon.png"), recon)
@@ -145,15 +167,16 @@ def _reconstruct_image(tae: TemporalAutoencoder, source: Path, target: Path, opt
 
 
 def _round_trip(
-    tae: TemporalAutoencoder, frames: Iterable[np.ndarray], source: Path, options: Options
+    models: Models, frames: Iterable[np.ndarray], source: Path, options: Options
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield (original, reconstruction) frame by frame. Only one chunk of frames is held."""
     frames = iter(frames)
     first = next(frames)
     height, width, _ = first.shape
-    length = _chunk_length(tae.compression, first, source)
+    length = _chunk_length(first, source)
     for index, (chunk, filled) in enumerate(_chunks(chain([first], frames), length)):
         clip = ms.Tensor(pixels.to_clip(np.stack(filled))[None])
+        tae = models.get(clip.shape)
         z, mean, _ = tae.encode(clip, seed=options.seed + index)
         recon = tae.decode(z if options.sample else mean, num_target_frames=len(filled)).asnumpy()[0]
         yield from zip(chunk, pixels.to_frames(recon[:, : len(chunk), :height, :width]))
@@ -164,19 +187,19 @@ def _chunks(frames: Iterator[np.ndarray], length: int) -> Iterator[tuple[list[np
 
     So that one compiled graph serves all chunks. A clip that fits into one chunk is not filled up.
     """
-    several = False
+    chunk = list(islice(frames, length))
+    yield chunk, chunk
     while chunk := list(islice(frames, length)):
-        yield chunk, chunk + [chunk[-1]] * (length - len(chunk)) if several else chunk
-        several = True
+        yield chunk, chunk + [chunk[-1]] * (length - len(chunk))
 
 
-def _chunk_length(compression: int, frame: np.ndarray, source: Path) -> int:
+def _chunk_length(frame: np.ndarray, source: Path) -> int:
     height, width, _ = frame.shape
     if min(height, width) < MIN_SIZE:
         raise InputError(
             f"'{source}' has frames of {width}x{height}; sides of at least {MIN_SIZE} are needed: use --image_size"
         )
-    return max(1, CHUNK_PIXELS // (height * width * compression)) * compression
+    return max(1, CHUNK_PIXELS // (height * width * CHUNK_UNIT)) * CHUNK_UNIT
 
 
 def _sized(frame: np.ndarray, options: Options) -> np.ndarray:
@@ -210,7 +233,7 @@ def _protocol(tae: TemporalAutoencoder, weights: Path, dtype: str, options: Opti
         "latents": "sample of the posterior" if options.sample else "mean of the posterior",
         "rounding": "clipped to [-1, 1], rounded to the nearest of 256 levels",
         "resize": "cover, then centre crop" if options.image_size else "none",
-        "chunks": f"multiples of {tae.compression} frames, up to {CHUNK_PIXELS} pixels together",
+        "chunks": f"multiples of {CHUNK_UNIT} frames, as many as have {CHUNK_PIXELS} pixels together, at least one",
         "options": asdict(options),
         "dtype": f"{dtype}: {tae.compute_dtype}",
         "device": ms.get_context("device_target"),
@@ -223,12 +246,10 @@ def _protocol(tae: TemporalAutoencoder, weights: Path, dtype: str, options: Opti
 
 
 def _targets(sources: list[Path], root: Path | None, output: Path) -> list[Path]:
-    """A path without suffix for each source; the suffix joins the name where two sources would share it."""
-    stems = [(source.relative_to(root) if root else Path(source.name)).with_suffix("") for source in sources]
-    return [
-        output / (stem if stems.count(stem) == 1 else stem.with_name(f"{stem.name}_{source.suffix[1:]}"))
-        for source, stem in zip(sources, stems)
-    ]
+    """A path for each source: its name without suffix, or all of them with, if two sources would share one."""
+    names = [source.relative_to(root) if root else Path(source.name) for source in sources]
+    stems = [name.with_suffix("") for name in names]
+    return [output / name for name in (stems if len(set(stems)) == len(stems) else names)]
 
 
 def _with(target: Path, ending: str) -> Path:
@@ -236,7 +257,7 @@ def _with(target: Path, ending: str) -> Path:
 
 
 def _draw_sample(path: Path) -> Path:
-    with video.write_video(path, FPS) as file:
+    with video.write_video(path, Fraction(FPS)) as file:
         for frame in tqdm(draw_sample_clip(), total=FRAMES, desc="drawing the sample clip", unit="frame"):
             file.write(frame)
     return path

@@ -32,6 +32,8 @@ def find_media(source: Path | str, leave_out: Path | str) -> list[Path]:
             raise InputError(f"'{source}' has the suffix '{source.suffix}'; give {known}")
         return [source]
     skipped = Path(leave_out).resolve()
+    if skipped == source.resolve() or skipped in source.resolve().parents:
+        raise InputError(f"results cannot go to '{leave_out}': it holds the input; name another output folder")
     found = [
         path
         for path in sorted(source.rglob("*"))

@@ -51,7 +51,7 @@ def probe(path: Path | str) -> VideoInfo:
         fps = stream.average_rate or stream.guessed_rate
         if not fps:
             raise InputError(f"'{path}' does not say its frame rate; convert it to MP4 first")
-        frames = sum(packet.size > 0 for packet in container.demux(stream))
+        frames = sum(packet.size > 0 and not packet.is_discard for packet in container.demux(stream))
     return VideoInfo(width, height, Fraction(fps), frames)
 
 
@@ -60,22 +60,22 @@ def read_frames(path: Path | str) -> Iterator[np.ndarray]:
 
     Raises InputError for a missing, empty, truncated or foreign file; for damage inside, when it is reached.
     """
-    count = 0
+    count = packets = 0
     with _open(path) as (container, stream):
         stream.thread_type = "AUTO"
         for packet in container.demux(stream):
+            packets += packet.size > 0
             if packet.is_corrupt:
                 raise InputError(f"'{path}' is truncated or damaged after frame {count}; copy or download it again")
             for frame in packet.decode():
                 count += 1
                 yield _upright_rgb(frame)
+        # An MP4 lists its packets, also those that an edit list keeps from being shown.
         promised = stream.frames if "mp4" in container.format.name else 0
     if count == 0:
         raise InputError(f"'{path}' holds no frame that can be decoded; copy or download it again")
-    if count < promised:
-        raise InputError(
-            f"'{path}' ends after {count} of {promised} frames; it is truncated: copy or download it again"
-        )
+    if packets < promised:
+        raise InputError(f"'{path}' ends after {packets} of {promised} packets; copy or download it again")
 
 
 def read_frames_at(path: Path | str, indices: Sequence[int]) -> np.ndarray:
@@ -105,7 +105,7 @@ def write_video(path: Path | str, fps: Fraction, crf: int = 16) -> Iterator[Vide
             yield writer
             writer.finish()
         finally:
-            writer.close()
+            writer.container.close()
 
 
 class VideoWriter:
@@ -138,11 +138,6 @@ class VideoWriter:
         if self.shape is None:
             raise InputError("a video was to be written, but there was no frame")
         self.container.mux(self.stream.encode(None))
-        self.container.close()
-
-    def close(self) -> None:
-        """Close the file, finished or not."""
-        self.container.close()
 
     def _start(self, frame: np.ndarray):
         self.shape = frame.shape

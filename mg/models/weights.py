@@ -1,12 +1,13 @@
 """Weights files: what is in them, strict assignment, whole-file writing. For every family of models.
 
-Two formats, told apart by suffix: `.safetensors` (fp32, fp16 or bf16) and MindSpore's `.ckpt`. Both carry metadata, by
-which a model is rebuilt from the file alone: `mg_family`, `mg_config` (JSON), and `mg_omitted` when parameters that are
-still at their identity start were left out.
+Two formats, told apart by suffix: `.safetensors` (fp32, fp16 or bf16) and MindSpore's `.ckpt`. Both carry a header,
+JSON under the metadata key `mg`, by which a model is rebuilt from the file alone: its family, its configuration, and
+what was left out because it is still at its start. One key, so that equal weights make equal files.
 """
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -20,12 +21,15 @@ from safetensors.numpy import save_file
 from mg.errors import InputError
 from mg.files import require_file, whole_file
 
+_HEADER_KEY = "mg"
 SUFFIXES = (".safetensors", ".ckpt")
 STORAGE_DTYPES = {"fp32": ms.float32, "fp16": ms.float16, "bf16": ms.bfloat16}
 
 
 class TensorFile(Mapping):
-    """An opened weights file: a mapping from names to fp32 arrays, whatever type is stored, with its `metadata`.
+    """An opened weights file: a mapping from names to fp32 arrays, whatever type is stored, with its `header`.
+
+    The header is empty for a file that is not ours.
 
     A safetensors file is read one tensor at a time, so a large file costs no more memory than what is taken from it.
     Raises InputError for a missing, empty, truncated or foreign file.
@@ -45,6 +49,9 @@ class TensorFile(Mapping):
             raise KeyError(name)
         return self._read(name)
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
 
@@ -57,7 +64,7 @@ class TensorFile(Mapping):
         except (SafetensorError, OSError) as error:
             raise _damaged(self.path, error) from None
         self._names = dict.fromkeys(file.keys())
-        self.metadata = dict(file.metadata() or {})
+        self.header = _parse_header(self.path, (file.metadata() or {}).get(_HEADER_KEY))
         self._read = lambda name: file.get_tensor(name).astype(np.float32)
 
     def _open_ckpt(self):
@@ -67,8 +74,20 @@ class TensorFile(Mapping):
             raise _damaged(self.path, error) from None
         tensors = {name: value for name, value in entries.items() if isinstance(value, Tensor)}
         self._names = dict.fromkeys(tensors)
-        self.metadata = {name: value for name, value in entries.items() if isinstance(value, str)}
+        self.header = _parse_header(self.path, entries.get(_HEADER_KEY))
         self._read = lambda name: tensors[name].float().asnumpy()
+
+
+def _parse_header(path: Path, text: str | None) -> dict[str, object]:
+    if text is None:
+        return {}
+    try:
+        header = json.loads(text)
+    except (ValueError, TypeError) as error:
+        raise _damaged(path, error) from None
+    if not isinstance(header, dict):
+        raise _damaged(path, TypeError("its header is no mapping"))
+    return header
 
 
 def _damaged(path: Path, error: Exception) -> InputError:
@@ -90,23 +109,24 @@ def named_parameters(cell: nn.Cell) -> dict[str, Parameter]:
 
 
 def write(
-    path: Path | str, parameters: Mapping[str, Parameter], metadata: Mapping[str, str], dtype: str = "fp32"
+    path: Path | str, parameters: Mapping[str, Parameter], header: Mapping[str, object], dtype: str = "fp32"
 ) -> None:
-    """Write parameters and metadata; the file appears under its name only when it is complete.
+    """Write parameters and header; the file appears under its name only when it is complete.
 
     dtype: the stored type, fp32, fp16 or bf16.
     """
     path = check_target(path)
     if dtype not in STORAGE_DTYPES:
         raise InputError(f"dtype={dtype!r} cannot be stored; use one of {', '.join(STORAGE_DTYPES)}")
+    metadata = {_HEADER_KEY: json.dumps(header, sort_keys=True)}
     stored = {name: Tensor(p.asnumpy()).astype(STORAGE_DTYPES[dtype]) for name, p in parameters.items()}
     with whole_file(path) as part:
         if path.suffix == ".ckpt":
             entries = [{"name": name, "data": tensor} for name, tensor in stored.items()]
-            ms.save_checkpoint(entries, str(part), append_dict=dict(metadata))
+            ms.save_checkpoint(entries, str(part), append_dict=metadata)
         else:
-            save_file({name: tensor.asnumpy() for name, tensor in stored.items()}, str(part), metadata=dict(metadata))
-        os.chmod(part, 0o644)
+            save_file({name: tensor.asnumpy() for name, tensor in stored.items()}, str(part), metadata=metadata)
+        os.chmod(part, 0o644)  # both libraries write files that others cannot read, or nobody can replace
 
 
 def assign(cell: nn.Cell, names: Iterable[str], tensors: Mapping[str, np.ndarray], source: Path | str) -> None:

@@ -73,10 +73,10 @@ def write_bad_inputs(folder):
         path.write_bytes(content[: len(content) // 2])
     tensors = {name: np.zeros(p.shape, np.float32) for name, p in named_parameters(TemporalAutoencoder(NANO)).items()}
     name, *_ = tensors
-    config = {"mg_family": "tae", "mg_config": json.dumps(NANO)}
+    config = {"mg": json.dumps({"family": "tae", "config": NANO})}
     save_file({**tensors, name: np.zeros((1, 2), np.float32)}, folder / "shape.safetensors", config)
     save_file({n: t for n, t in tensors.items() if n != name}, folder / "lacking.safetensors", config)
-    config["mg_config"] = json.dumps({**NANO, "chanels": 8})
+    config = {"mg": json.dumps({"family": "tae", "config": {**NANO, "chanels": 8}})}
     save_file(tensors, folder / "key.safetensors", config)
 
 

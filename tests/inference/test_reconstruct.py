@@ -39,10 +39,11 @@ def write(path, frames):
 class IndexAutoencoder:
     """Stands in for a model: records the lengths it is given, and reconstructs exactly."""
 
-    compression = 8
-
     def __init__(self):
         self.lengths, self.seeds = [], []
+
+    def get(self, shape):
+        return self
 
     def encode(self, x, seed):
         self.lengths.append(x.shape[2])
@@ -121,14 +122,22 @@ def test_figures_are_of_the_files_that_were_written(weights, tmp_path):
 
 def test_an_image_size_crops_and_names_stay_apart(weights, tmp_path):
     source = tmp_path / "in"
-    write_image(source / "a.png", moving_frames(1, 48, 40)[0])
-    write_image(source / "a.webp.png", moving_frames(1, 48, 40)[0])
-    (source / "a.png").rename(source / "a.bmp")
-    write_image(source / "a.png", moving_frames(1, 48, 40)[0])
+    for name in ("a.png", "a.bmp", "a_png.bmp", "a.png.bmp"):
+        write_image(source / name, moving_frames(1, 48, 40)[0])
     reconstruct(source, weights, tmp_path / "out", options=Options(image_size=(24, 16)))
     written = sorted(path.name for path in (tmp_path / "out").glob("*_recon.png"))
-    assert written == ["a.webp_recon.png", "a_bmp_recon.png", "a_png_recon.png"]
-    assert read_image(tmp_path / "out" / "a_png_recon.png").shape == (24, 16, 3)
+    assert written == ["a.bmp_recon.png", "a.png.bmp_recon.png", "a.png_recon.png", "a_png.bmp_recon.png"]
+    assert read_image(tmp_path / "out" / "a.png_recon.png").shape == (24, 16, 3)
+
+
+def test_a_model_serves_one_shape_at_a_time(weights, monkeypatch):
+    built = []
+    monkeypatch.setattr(module, "TemporalAutoencoder", lambda pretrained, dtype: built.append(pretrained) or object())
+    models = module.Models(weights, "fp32")
+    first = models.get((1, 3, 1, 16, 16))
+    assert models.get((1, 3, 1, 16, 16)) is first
+    assert models.get((1, 3, 1, 16, 24)) is not first
+    assert built == [weights, weights]
 
 
 def test_a_broken_single_file_stops_and_leaves_no_result(weights, tmp_path):
@@ -137,6 +146,9 @@ def test_a_broken_single_file_stops_and_leaves_no_result(weights, tmp_path):
     clip.write_bytes(clip.read_bytes()[:-3000])
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "metrics.json").write_text("of an earlier run")
+    with pytest.raises(InputError, match="no file"):
+        reconstruct(tmp_path / "none.png", weights, tmp_path / "out")
+    assert (tmp_path / "out" / "metrics.json").exists()
     with pytest.raises(InputError, match="truncated"):
         reconstruct(clip, weights, tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []

@@ -16,6 +16,9 @@ def test_folders_are_searched_below_and_results_left_out(tmp_path):
 def test_nothing_to_find_is_an_error(tmp_path):
     with pytest.raises(InputError, match="no file or folder"):
         find_media(tmp_path / "none", tmp_path)
+    for wrong in (tmp_path, tmp_path.parent):
+        with pytest.raises(InputError, match="name another output folder"):
+            find_media(tmp_path, wrong)
     with pytest.raises(InputError, match="holds no media"):
         find_media(tmp_path, tmp_path / "out")
     (tmp_path / "notes.txt").touch()

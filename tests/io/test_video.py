@@ -169,3 +169,19 @@ def test_decord_is_used_where_it_agrees_with_pyav(shared, name, monkeypatch):
     reference = read_frames_at(path, wanted)
     assert used.shape == reference.shape
     assert np.abs(used - reference).mean((1, 2, 3)).max() <= 1
+
+
+def test_frames_that_an_edit_list_hides_are_not_missed(tmp_path):
+    """As phones and lossless cutting make them: 20 frames are stored, and the first 5 are not to be shown."""
+    whole, cut = write(tmp_path / "whole.mp4", index_frames(20, 64, 64)), tmp_path / "cut.mp4"
+    with video.av.open(str(whole)) as source, video.av.open(str(cut), "w") as target:
+        stream = source.streams.video[0]
+        copy = target.add_stream_from_template(stream)
+        for packet in source.demux(stream):
+            if packet.dts is not None:
+                packet.pts, packet.dts = packet.pts - 5 * packet.duration, packet.dts - 5 * packet.duration
+                packet.stream = copy
+                target.mux(packet)
+    frames = list(read_frames(cut))
+    assert len(frames) == probe(cut).frames == 15
+    assert abs(frames[0].mean() - 50) < 2

@@ -74,8 +74,8 @@ def rewrite(tae, path, change):
     """Write the model's tensors to `path` after `change` has had its way with them."""
     tensors = values(tae)
     change(tensors)
-    metadata = {"mg_family": "tae", "mg_config": json.dumps(dict(tae.config))}
-    weights.save_file(tensors, str(path), metadata=metadata)
+    header = {"family": "tae", "config": dict(tae.config)}
+    weights.save_file(tensors, str(path), metadata={"mg": json.dumps(header)})
 
 
 @pytest.mark.parametrize(
@@ -145,12 +145,34 @@ def test_a_file_without_configuration_needs_one_and_says_what_it_is(nano, tmp_pa
 
 def test_a_file_of_another_family_or_with_unknown_keys_is_refused(nano, tmp_path):
     path = tmp_path / "other.safetensors"
-    weights.write(path, weights.named_parameters(nano), {"mg_family": "lfq", "mg_config": "{}"})
+    weights.write(path, weights.named_parameters(nano), {"family": "lfq", "config": {}})
     with pytest.raises(InputError, match="family 'lfq'"):
         TemporalAutoencoder(pretrained=path)
-    weights.write(path, weights.named_parameters(nano), {"mg_family": "tae", "mg_config": '{"chanels": 8}'})
+    weights.write(path, weights.named_parameters(nano), {"family": "tae", "config": {"chanels": 8}})
     with pytest.raises(InputError, match="chanels"):
         TemporalAutoencoder(pretrained=path)
+    for header in ("{", "[]", '{"family": "tae"}', '{"family": "tae", "config": [8]}'):
+        weights.save_file(values(nano), str(path), metadata={"mg": header})
+        with pytest.raises(InputError, match=r"damaged|cannot be used"):
+            TemporalAutoencoder(pretrained=path)
+
+
+def test_equal_weights_make_equal_files(nano, tmp_path, suffix):
+    files = [tmp_path / f"{index}{suffix}" for index in range(2)]
+    for path in files:
+        nano.save(path, "fp16", omit_identity=True)
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_each_tensor_is_read_once(nano, tmp_path, monkeypatch):
+    path = tmp_path / "tae.safetensors"
+    nano.save(path)
+    file = weights.TensorFile(path)
+    read = []
+    plain = file._read
+    file._read = lambda name: read.append(name) or plain(name)
+    weights.assign(TemporalAutoencoder(NANO), list(values(nano)), file, path)
+    assert sorted(read) == sorted(values(nano))
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_part(nano, tmp_path, suffix, monkeypatch):

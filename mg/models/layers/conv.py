@@ -31,7 +31,7 @@ class Conv2d(nn.Cell):
     ):
         super().__init__()
         shape = (out_channels, in_channels, *kernel)
-        self.weight = Parameter(initializer(HeUniform(5**0.5), shape, mstype.float32))
+        self.weight = Parameter(initializer(HeUniform(5**0.5), shape, mstype.float32))  # PyTorch's default start
         self.bias = Parameter(initializer("zeros", (out_channels,), mstype.float32))
         self.conv = ops.Conv2D(out_channels, kernel, pad_mode="pad", pad=padding, stride=stride)
         self.bias_add = ops.BiasAdd()

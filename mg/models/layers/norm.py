@@ -38,7 +38,7 @@ class GroupNorm(nn.Cell):
         return self.add(pixels, shift.reshape(-1)).astype(x.dtype).reshape(x.shape)
 
     def average(self, x: Tensor, batch: int, frames: int, width: int) -> Tensor:
-        """Mean per frame (or clip) and group, (B*T*groups,). By rows first: short sums are exact and fast."""
+        """Mean per frame (or clip) and group, (B*T*groups,). By rows first: short sums lose little and are fast."""
         mean = x.reshape(-1, width).mean(-1).reshape(batch * frames * self.groups, -1).mean(-1)
         if self.per_clip:
             mean = mean.reshape(batch, frames, self.groups)

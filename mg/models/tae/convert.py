@@ -9,22 +9,25 @@ import numpy as np
 from mg.errors import InputError
 from mg.models import weights
 from mg.models.tae.config import TAEConfig
-from mg.models.tae.inflate import sizes
-from mg.models.tae.names import dialect_of, to_ours
+from mg.models.tae.inflate import as_matrix, sizes
+from mg.models.tae.names import dialect_of, is_temporal, to_ours
 from mg.models.tae.tae import TemporalAutoencoder
 
 PREFIXES = ("autoencoder.", "network.", "_backbone.")
-# What upstream's weights have learned: norms over the whole clip, its paddings in time.
-SWITCHES = {"norm_statistics": "clip", "downsample_padding": "both", "upsample_padding": "zeros"}
 
 
-def convert(source: str | Path, **changes: float | str) -> TemporalAutoencoder:
+def convert(
+    source: str | Path,
+    norm_num_groups: int = TAEConfig.norm_num_groups,
+    scaling_factor: float = TAEConfig.scaling_factor,
+    shift_factor: float = TAEConfig.shift_factor,
+    downsample_padding: str = "both",
+) -> TemporalAutoencoder:
     """Read upstream's checkpoint into a TAE that gives upstream's results.
 
     source: `.ckpt` or `.safetensors`; names may stand under `autoencoder.`, `network.` or `_backbone.`, and then only
     those are read.
-    changes: norm_num_groups, scaling_factor, shift_factor where they differ from SD3.5's; downsample_padding="end" for
-    weights trained with upstream's first version, which padded there.
+    downsample_padding: "end" for weights trained with upstream's first version, which padded there.
     Dropped: `temb_proj`, which upstream creates and never uses. Joined: the 1x1 spatial and the 1x1 temporal
     convolution of a shortcut, into one.
     """
@@ -38,32 +41,38 @@ def convert(source: str | Path, **changes: float | str) -> TemporalAutoencoder:
     if dialect_of(names) != "moviegen":
         raise InputError(f"'{source}' is not upstream's TAE: it has no tensor encoder.conv_in.conv_spat.weight")
     used = [name for name in names if ".temb_proj." not in name]
-    tensors = {ours: _transposed(ours, file[names[theirs]]) for ours, theirs in to_ours(used, "moviegen").items()}
+    tensors = {ours: _reshaped(ours, file[names[theirs]]) for ours, theirs in to_ours(used, "moviegen").items()}
     _join_shortcuts(tensors)
-    tae = TemporalAutoencoder(TAEConfig(**{**sizes(tensors, file.path), **SWITCHES, **changes}))
+    config = TAEConfig(
+        **sizes(tensors, file.path),
+        norm_num_groups=norm_num_groups,
+        scaling_factor=scaling_factor,
+        shift_factor=shift_factor,
+        norm_statistics="clip",
+        downsample_padding=downsample_padding,
+        upsample_padding="zeros",
+    )
+    tae = TemporalAutoencoder(config)
     weights.assign(tae, list(weights.named_parameters(tae)), tensors, file.path)
     return tae
 
 
-def _transposed(name: str, tensor: np.ndarray) -> np.ndarray:
+def _reshaped(name: str, tensor: np.ndarray) -> np.ndarray:
     """1D kernels (out, in, 1, k) become (out, in, k, 1); 1x1 attention kernels become matrices."""
-    if name.endswith(".weight") and (
-        ".temporal." in name or ".temporal_downsample." in name or ".temporal_upsample." in name
-    ):
+    in_time = is_temporal(name) and "_attention." not in name
+    if in_time and tensor.ndim == 4:
         return np.ascontiguousarray(tensor.transpose(0, 1, 3, 2))
-    if "_attention." in name and tensor.ndim == 4:
-        return tensor[:, :, 0, 0]
-    return tensor
+    return as_matrix(name, tensor)
 
 
 def _join_shortcuts(tensors: dict[str, np.ndarray]) -> None:
-    """temporal(spatial(x)) of two 1x1 convolutions is one: W = Wt Ws, b = Wt bs + bt."""
+    """temporal(spatial(x)) of two 1x1 convolutions is one: W = Wt Ws, b = Wt bs + bt. Incomplete ones are left."""
+    parts = ("spatial.weight", "spatial.bias", "temporal.weight", "temporal.bias")
     for name in [name for name in tensors if name.endswith(".shortcut.spatial.weight")]:
         stem = name[: -len("spatial.weight")]
-        spatial, spatial_bias, temporal, temporal_bias = (
-            tensors.pop(f"{stem}{part}")
-            for part in ("spatial.weight", "spatial.bias", "temporal.weight", "temporal.bias")
-        )
-        matrix = temporal[:, :, 0, 0]
+        if not all(f"{stem}{part}" in tensors for part in parts):
+            continue
+        spatial, spatial_bias, temporal, temporal_bias = (tensors.pop(f"{stem}{part}") for part in parts)
+        matrix = temporal.reshape(temporal.shape[:2])
         tensors[f"{stem}weight"] = np.einsum("ij,jkhw->ikhw", matrix, spatial)
         tensors[f"{stem}bias"] = matrix @ spatial_bias + temporal_bias

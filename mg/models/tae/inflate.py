@@ -15,6 +15,12 @@ from mg.models.tae.names import dialect_of, is_temporal, to_ours
 from mg.models.tae.tae import TemporalAutoencoder
 
 PREFIX = "first_stage_model."
+# What a file is that is no image VAE, by whose tensor names it has.
+_FOREIGN = "none of its tensors has a name that an AutoencoderKL of diffusers or of SD's original code has"
+_NOT_AN_IMAGE_VAE = {
+    "mg": "it is a TAE already; load it with TemporalAutoencoder(pretrained=...)",
+    "moviegen": "it is upstream's TAE; use tools/convert_checkpoint.py",
+}
 _FACTORS = ("norm_num_groups", "scaling_factor", "shift_factor")
 
 
@@ -45,7 +51,7 @@ def inflate(source: str | Path) -> Inflation:
     dialect = dialect_of(names)
     if dialect not in ("diffusers", "ldm"):
         raise InputError(f"'{path}' is not an image VAE: {_NOT_AN_IMAGE_VAE.get(dialect, _FOREIGN)}")
-    tensors = {ours: _as_matrix(ours, file[prefix + theirs]) for ours, theirs in to_ours(names, dialect).items()}
+    tensors = {ours: as_matrix(ours, file[prefix + theirs]) for ours, theirs in to_ours(names, dialect).items()}
     stored = _read_config_json(path.with_name("config.json"))
     config = TAEConfig(**sizes(tensors, path), **{key: stored[key] for key in _FACTORS if key in stored})
     _require_same_sizes(stored, config, path)
@@ -124,15 +130,8 @@ def _require_same_sizes(stored: dict[str, object], config: TAEConfig, path: Path
             )
 
 
-def _as_matrix(name: str, tensor: np.ndarray) -> np.ndarray:
+def as_matrix(name: str, tensor: np.ndarray) -> np.ndarray:
     """Attention projections stored as 1x1 convolutions, (C, C, 1, 1), become matrices."""
     if "_attention." in name and tensor.ndim == 4 and tensor.shape[2:] == (1, 1):
         return tensor[:, :, 0, 0]
     return tensor
-
-
-_FOREIGN = "none of its tensors has a name that an AutoencoderKL of diffusers or of SD's original code has"
-_NOT_AN_IMAGE_VAE = {
-    "mg": "it is a TAE already; load it with TemporalAutoencoder(pretrained=...)",
-    "moviegen": "it is upstream's TAE; use tools/convert_checkpoint.py",
-}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from mg.errors import InputError
 
@@ -64,6 +64,15 @@ _MOVIEGEN = [
 ]
 
 
+_RULES = {"diffusers": _DIFFUSERS, "ldm": _LDM, "moviegen": _MOVIEGEN}
+_MARKS = {
+    "mg": "encoder.conv_in.spatial.weight",
+    "moviegen": "encoder.conv_in.conv_spat.weight",
+    "diffusers": "encoder.down_blocks.0.resnets.0.conv1.weight",
+    "ldm": "encoder.down.0.block.0.conv1.weight",
+}
+
+
 def is_temporal(name: str) -> bool:
     """Whether `name` (ours) belongs to a part that inflation adds: these start as exact identities."""
     return ".temporal." in name or ".temporal_" in name
@@ -78,7 +87,7 @@ def dialect_of(names: Iterable[str]) -> str:
     return "unknown"
 
 
-def to_ours(names: Iterable[str], dialect: str) -> dict[str, str]:
+def to_ours(names: Collection[str], dialect: str) -> dict[str, str]:
     """{our name: their name} for names of a dialect. Raises InputError when two of theirs become one of ours."""
     renamed: dict[str, str] = {}
     last_level = max((int(m[1]) for name in names if (m := re.search(r"\.up\.(\d+)\.", name))), default=0)
@@ -91,12 +100,3 @@ def to_ours(names: Iterable[str], dialect: str) -> dict[str, str]:
             raise InputError(f"both '{renamed[ours]}' and '{theirs}' mean '{ours}'; the file mixes two layouts")
         renamed[ours] = theirs
     return renamed
-
-
-_RULES = {"diffusers": _DIFFUSERS, "ldm": _LDM, "moviegen": _MOVIEGEN}
-_MARKS = {
-    "mg": "encoder.conv_in.spatial.weight",
-    "moviegen": "encoder.conv_in.conv_spat.weight",
-    "diffusers": "encoder.down_blocks.0.resnets.0.conv1.weight",
-    "ldm": "encoder.down.0.block.0.conv1.weight",
-}

@@ -5,7 +5,6 @@ Movie Gen (arXiv 2410.13720), section 3.1.1, with the layers of the SD3.5 image 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,14 @@ from mg.models.tae.names import dialect_of, is_temporal
 TAE_CONFIG: Mapping[str, Any] = TAEConfig().as_mapping()
 DEFAULT_WEIGHTS = Path(__file__).with_name("default.safetensors")
 MIN_SIZE = 16
+# What to do with a file that carries no configuration, by whose tensor names it has.
+_REMEDIES = {
+    "mg": "pass the config= it was trained with",
+    "diffusers": "it is an image VAE; inflate it first with tools/inflate_vae_to_tae.py",
+    "ldm": "it is an image VAE; inflate it first with tools/inflate_vae_to_tae.py",
+    "moviegen": "it is upstream's TAE; convert it first with tools/convert_checkpoint.py",
+    "unknown": "its tensor names are not a TAE's",
+}
 _FLOATS = (mstype.float32, mstype.float16, mstype.bfloat16, mstype.float64)
 
 
@@ -34,10 +41,13 @@ class TemporalAutoencoder(nn.Cell):
 
     config: a mapping with the keys of TAE_CONFIG; None takes the one in `pretrained`, or TAE_CONFIG without a file.
     pretrained: a file written by `save`, tools/inflate_vae_to_tae.py or tools/convert_checkpoint.py.
-    dtype: fp32, fp16, bf16 or auto: the type of convolutions and matrix products. Results are always fp32.
+    dtype: the type of convolutions and matrix products: fp32, fp16, bf16, or auto, which is fp32 on a CPU and bf16 on
+    Ascend. Results are always fp32.
     use_tile: tiled encoding and decoding; not available yet.
 
-    Networks are compiled when MindSpore is in graph mode (`mg.runtime.setup()`), once for each shape of the input.
+    Networks are compiled when MindSpore is in graph mode (`mg.runtime.setup()`), once for each shape of the input; the
+    device must be chosen before a model is built. A graph of your own, such as a training step, calls `tae.encoder(x)`,
+    which gives mean and log-variance, and `tae.decoder(z)`, both on tensors of the compute type.
     Raises InputError for wrong keys, values or weights, and for a `config` that disagrees with the file.
     """
 
@@ -46,7 +56,7 @@ class TemporalAutoencoder(nn.Cell):
         config: Mapping[str, Any] | TAEConfig | None = None,
         pretrained: str | Path | None = None,
         use_tile: bool = False,
-        dtype: str = "fp32",
+        dtype: str = "auto",
     ):
         super().__init__()
         if use_tile:
@@ -61,7 +71,7 @@ class TemporalAutoencoder(nn.Cell):
         self.set_train(False)
 
     @classmethod
-    def from_default(cls, dtype: str = "fp32") -> TemporalAutoencoder:
+    def from_default(cls, dtype: str = "auto") -> TemporalAutoencoder:
         """The model that ships with the package."""
         return cls(pretrained=DEFAULT_WEIGHTS, dtype=dtype)
 
@@ -110,16 +120,6 @@ class TemporalAutoencoder(nn.Cell):
         recon = self.decode(z) if x.ndim == 4 else self.decode(z, x.shape[2])
         return recon[..., :height, :width], z, mean, logvar
 
-    def construct(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The same as one graph, for training steps: what a parent cell compiles when it calls this one.
-
-        x: (B, 3, T, H, W) in the compute type.  noise: standard normal, of the latents' shape, in fp32.
-        """
-        mean, logvar = self.encoder(x)
-        z = sample(mean, logvar, noise)
-        recon = self.decoder(z.astype(x.dtype))
-        return recon[:, :, : x.shape[2], : x.shape[3], : x.shape[4]], z, mean, logvar
-
     def scale(self, z: Tensor) -> Tensor:
         """(z - shift) * scaling: latents as a diffusion model sees them."""
         return (z - self._config.shift_factor) * self._config.scaling_factor
@@ -135,12 +135,12 @@ class TemporalAutoencoder(nn.Cell):
         omit_identity: leave out the temporal parameters; InputError unless all are still at their start.
         """
         parameters = weights.named_parameters(self)
-        metadata = {"mg_family": "tae", "mg_config": json.dumps(dict(self.config))}
+        header = {"family": "tae", "config": dict(self.config)}
         if omit_identity:
             self._require_identity()
             parameters = {name: p for name, p in parameters.items() if not is_temporal(name)}
-            metadata["mg_omitted"] = "temporal"
-        weights.write(path, parameters, metadata, dtype)
+            header["omitted"] = "temporal"
+        weights.write(path, parameters, header, dtype)
 
     def _require_identity(self):
         fresh = weights.named_parameters(TemporalAutoencoder(self._config))
@@ -154,7 +154,7 @@ class TemporalAutoencoder(nn.Cell):
 
     def _load(self, file: weights.TensorFile):
         names = list(weights.named_parameters(self))
-        if file.metadata.get("mg_omitted") == "temporal":
+        if file.header.get("omitted") == "temporal":
             names = [name for name in names if not is_temporal(name)]
         weights.assign(self, names, file, file.path)
 
@@ -211,26 +211,15 @@ def _resolve_config(config: Mapping[str, Any] | TAEConfig | None, file: weights.
 
 
 def _config_of(file: weights.TensorFile) -> TAEConfig | None:
-    family = file.metadata.get("mg_family")
-    if family is None:
+    if not file.header:
         return None
+    family = file.header.get("family")
     if family != "tae":
-        raise InputError(
-            f"'{file.path}' holds a model of the family '{family}', not a TAE; load it with that family's class"
-        )
+        raise InputError(f"'{file.path}' holds a model of the family {family!r}, not a TAE; use that family's class")
     try:
-        return TAEConfig.from_mapping(json.loads(file.metadata["mg_config"]))
-    except (KeyError, ValueError, TypeError) as error:
+        return TAEConfig.from_mapping(file.header.get("config"))
+    except InputError as error:
         raise InputError(f"'{file.path}' carries a configuration that cannot be used: {error}") from None
-
-
-_REMEDIES = {
-    "mg": "pass the config= it was trained with",
-    "diffusers": "it is an image VAE; inflate it first with tools/inflate_vae_to_tae.py",
-    "ldm": "it is an image VAE; inflate it first with tools/inflate_vae_to_tae.py",
-    "moviegen": "it is upstream's TAE; convert it first with tools/convert_checkpoint.py",
-    "unknown": "its tensor names are not a TAE's",
-}
 
 
 def _checked_seed(seed: int | None) -> int | None:
