@@ -3,6 +3,8 @@
 import os
 from importlib import metadata
 
+import mindspore  # noqa: F401  first of all: a process that loads decord before MindSpore aborts
+
 
 def _avoid_slow_cpu_convolution() -> None:
     """MindSpore 2.9 and 2.10 pick a oneDNN convolution on AVX512 processors that is about 90 times slower.

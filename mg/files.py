@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 from mg.errors import InputError
 
@@ -30,14 +31,14 @@ def make_folder(folder: Path | str) -> Path:
 def whole_file(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` when the block ends well, delete it otherwise.
 
-    The temporary name starts with a dot, contains `.part` and keeps the suffix. An interrupted run leaves whatever was
-    at `path` before untouched.
+    The temporary name is hidden, contains `.part` and keeps the suffix. An interrupted run leaves what was at `path`.
     """
     path = Path(path)
     make_folder(path.parent)
     if path.is_dir():
         raise InputError(f"cannot write '{path}': it is a folder; name a file")
-    part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    stem = f".{uuid4().hex[:12]}.part"
+    part = path.with_name(f"{stem}{path.suffix}")
     try:
         yield part
         os.replace(part, path)
@@ -46,8 +47,8 @@ def whole_file(path: Path | str) -> Iterator[Path]:
             f"cannot write '{path}': {error.strerror or error}; free some space or name another place"
         ) from error
     finally:
-        if part.exists():
-            part.unlink()
+        for rest in path.parent.glob(f"{stem}*"):  # MindSpore adds a temporary name of its own
+            rest.unlink()
 
 
 def sha256(path: Path | str) -> str:
@@ -62,10 +63,14 @@ def sha256(path: Path | str) -> str:
 def require_file(path: Path | str, what: str) -> Path:
     """Return `path` if it names a file with at least one byte; `what` says in the error what was wanted."""
     path = Path(path)
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise InputError(f"no file '{path}' ({error.strerror}); {what} was expected there: check the path") from None
     if path.is_dir():
         raise InputError(f"'{path}' is a folder, but {what} is a file; name the file itself")
-    if not path.exists():
-        raise InputError(f"no file '{path}'; {what} was expected there: check the path")
-    if path.stat().st_size == 0:
+    if size == 0:
         raise InputError(f"'{path}' is empty (0 bytes), so it is not {what}; copy or download it again")
+    if not os.access(path, os.R_OK):
+        raise InputError(f"'{path}' cannot be read: permission denied; change its permissions")
     return path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import logging
 import os
 import signal
@@ -31,6 +32,7 @@ def setup(device_target: str = "CPU", mode: str = "graph", jit_level: str | None
     _require("mode", mode, MODES)
     if jit_level is not None:
         _require("jit_level", jit_level, JIT_LEVELS)
+    logging.disable(logging.WARNING)  # of what MindSpore looks for before it says that a device is missing
     try:
         ms.set_device(device_target)
     except (RuntimeError, ValueError, TypeError) as error:
@@ -38,6 +40,8 @@ def setup(device_target: str = "CPU", mode: str = "graph", jit_level: str | None
             f"device_target={device_target} cannot be used here ({str(error).strip().splitlines()[0]}); "
             "use --device_target CPU, or install MindSpore and CANN for that device"
         ) from None
+    finally:
+        logging.disable(logging.NOTSET)
     ms.set_context(mode=_MODES[mode])
     if jit_level is not None:
         ms.set_context(jit_config={"jit_level": jit_level})
@@ -61,6 +65,13 @@ def compute_dtype(name: str) -> ms.Type:
     return _DTYPES[name]
 
 
+class ArgumentParser(argparse.ArgumentParser):
+    """argparse's, but a wrong command line is one line like all other errors."""
+
+    def error(self, message: str) -> None:
+        raise InputError(f"{message}; see --help")
+
+
 def run_script(main: Callable[[], int | None]) -> None:
     """Run a script's `main` and exit: 0 or its return value; 2 and one line for wrong input; 130 when interrupted.
 
@@ -71,17 +82,21 @@ def run_script(main: Callable[[], int | None]) -> None:
     try:
         code = main() or 0
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        code = 2
-    except OSError as error:
-        print(f"error: {error.filename or 'file'}: {error.strerror or error}", file=sys.stderr)
-        code = 2
+        code = _stop(f"error: {error}", 2)
+    except BrokenPipeError:  # whoever read the output has closed it
+        sys.stdout = None
+        code = 0
+    except (OSError, MemoryError) as error:
+        code = _stop(f"error: {getattr(error, 'filename', None) or type(error).__name__}: {error}", 2)
     except KeyboardInterrupt:
-        print("interrupted: files that were not finished have been removed", file=sys.stderr)
-        code = 130
-    sys.stdout.flush()
-    sys.stderr.flush()
+        code = _stop("interrupted: files that were not finished have been removed", 130)
     sys.exit(code)
+
+
+def _stop(message: str, code: int) -> int:
+    if sys.stderr is not None:
+        print(message.replace("\n", "\\n"), file=sys.stderr)
+    return code
 
 
 def _require(field: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -9,7 +9,7 @@ from mg.models.tae.convert import convert
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = runtime.ArgumentParser(description=__doc__)
     parser.add_argument("--src", required=True, help="upstream's checkpoint, .ckpt or .safetensors")
     parser.add_argument("--target", required=True, help="the file to write, .ckpt or .safetensors")
     parser.add_argument(
@@ -30,7 +30,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = vars(parse_args())
     source, target, dtype = (args.pop(key) for key in ("src", "target", "dtype"))
-    weights.check_target(target)
+    weights.check_target(target, source)
     tae = convert(source, **args)
     tae.save(target, dtype)
     for key, value in tae.config.items():

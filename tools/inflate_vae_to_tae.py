@@ -8,7 +8,7 @@ from mg.models.tae.inflate import inflate
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = runtime.ArgumentParser(description=__doc__)
     parser.add_argument("--src", required=True, help="a .safetensors file (diffusers or single-file), or its folder")
     parser.add_argument("--target", required=True, help="the file to write, .ckpt or .safetensors")
     parser.add_argument(
@@ -22,6 +22,7 @@ def main() -> None:
     args = parse_args()
     weights.check_target(args.target)
     done = inflate(args.src)
+    weights.check_target(args.target, done.source)
     done.tae.save(args.target, args.dtype, args.omit_identity)
     config = done.tae.config
     print(f"source   {done.source}: {done.tensors_read} tensors read and inflated, {done.tensors_ignored} ignored")

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 DIFFERENCE_GAIN = 4
 _CELL_WIDTH = 256
+_WIDEST = 16384
 _CAPTION_WIDTH = 170
 _MARGIN = 8
 _TEXT_HEIGHT = 24
@@ -23,8 +24,14 @@ def amplified_difference(original: np.ndarray, reconstruction: np.ndarray) -> np
 
 
 def side_by_side(original: np.ndarray, reconstruction: np.ndarray) -> np.ndarray:
-    """original | reconstruction | amplified difference; made even in size with black, so that every player takes it."""
+    """original | reconstruction | amplified difference; made even in size with black, so that every player takes it.
+
+    Shrunk where it would be wider than H.264 allows.
+    """
     row = np.concatenate((original, reconstruction, amplified_difference(original, reconstruction)), 1)
+    if row.shape[1] > _WIDEST:
+        size = (_WIDEST, max(2, row.shape[0] * _WIDEST // row.shape[1]))
+        row = cv2.resize(row, size, interpolation=cv2.INTER_AREA)
     return np.pad(row, ((0, row.shape[0] % 2), (0, row.shape[1] % 2), (0, 0)))
 
 
@@ -36,7 +43,7 @@ def contact_sheet(title: str, labels: Sequence[str], pairs: Sequence[tuple[np.nd
     columns = [(original, recon, amplified_difference(original, recon)) for original, recon in pairs]
     height, width = columns[0][0].shape[:2]
     cell_width = min(width, _CELL_WIDTH if len(columns) > 1 else 2 * _CELL_WIDTH)
-    cell = (round(height * cell_width / width), cell_width)
+    cell = (max(1, round(height * cell_width / width)), cell_width)
     step_y, step_x = cell[0] + _TEXT_HEIGHT + _MARGIN, max(cell[1], _CAPTION_WIDTH) + _MARGIN
     sheet_width = max(_MARGIN + step_x * len(columns), 2 * _MARGIN + 9 * len(title))
     sheet = Image.new("RGB", (sheet_width, _TEXT_HEIGHT + _MARGIN + step_y * len(_ROWS)), _DARK)

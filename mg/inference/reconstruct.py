@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import platform
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -30,6 +31,7 @@ from mg.models.tae.tae import DEFAULT_WEIGHTS, MIN_SIZE, TemporalAutoencoder
 logger = logging.getLogger(__name__)
 
 SHEET_COLUMNS = 6
+MAX_SIZE = 16384
 # As many frames as have this many pixels together go through the networks at once, in multiples of the unit.
 CHUNK_PIXELS = 16 * 256 * 256
 CHUNK_UNIT = 8
@@ -50,10 +52,12 @@ class Options:
     seed: int = 0
 
     def __post_init__(self):
-        if self.num_frames is not None and self.num_frames < 1:
+        if self.num_frames is not None and not 1 <= self.num_frames <= sys.maxsize:
             raise InputError(f"num_frames={self.num_frames} must be at least 1; leave it out for all frames")
-        if self.image_size is not None and min(self.image_size) < MIN_SIZE:
-            raise InputError(f"image_size={self.image_size} must be at least {MIN_SIZE}; leave it out to keep the size")
+        if self.image_size is not None and not all(MIN_SIZE <= side <= MAX_SIZE for side in self.image_size):
+            raise InputError(
+                f"image_size={self.image_size} must be from {MIN_SIZE} to {MAX_SIZE}; leave it out to keep the size"
+            )
         if self.seed < 0:
             raise InputError(f"seed={self.seed} must be at least 0")
 
@@ -71,7 +75,7 @@ def reconstruct(
     Writes for each input its reconstruction, a side-by-side and a contact sheet; then metrics.json.
     Returns the number of inputs that could not be used: each is named in the log and in metrics.json.
     """
-    weights = Path(ckpt_path or DEFAULT_WEIGHTS)
+    weights = DEFAULT_WEIGHTS if ckpt_path is None else Path(ckpt_path)
     files = [] if source is None else find_media(source, leave_out=output_path)
     models = Models(weights, dtype)
     output = make_folder(output_path)
@@ -97,7 +101,7 @@ def reconstruct(
         },
         "clips": rows,
         "failed": failed,
-        "protocol": _protocol(models.tae, weights, dtype, options),
+        "protocol": _protocol(models, options),
     }
     with whole_file(output / "metrics.json") as part:
         part.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n")
@@ -114,6 +118,7 @@ class Models:
     def __init__(self, weights: Path, dtype: str):
         self.weights, self.dtype = weights, dtype
         self.tae = TemporalAutoencoder(pretrained=weights, dtype=dtype)
+        self.sha256 = sha256(weights)
         self.shape = None
 
     def get(self, shape: tuple[int, ...]) -> TemporalAutoencoder:
@@ -179,6 +184,8 @@ def _round_trip(
         tae = models.get(clip.shape)
         z, mean, _ = tae.encode(clip, seed=options.seed + index)
         recon = tae.decode(z if options.sample else mean, num_target_frames=len(filled)).asnumpy()[0]
+        if not np.isfinite(recon).all():
+            raise InputError(f"the reconstruction of '{source}' is not finite in {tae.compute_dtype}; use --dtype fp32")
         yield from zip(chunk, pixels.to_frames(recon[:, : len(chunk), :height, :width]))
 
 
@@ -225,7 +232,7 @@ def _mean(rows: Iterable[dict[str, object]]) -> dict[str, float | int | None]:
     return {**means, "clips": len(rows)}
 
 
-def _protocol(tae: TemporalAutoencoder, weights: Path, dtype: str, options: Options) -> dict[str, object]:
+def _protocol(models: Models, options: Options) -> dict[str, object]:
     return {
         "psnr": "dB, peak 255, of each frame, then the mean over frames; identical frames count as 100 dB",
         "ssim": "Gaussian window 11x11, sigma 1.5, of each frame and channel, then the mean",
@@ -235,11 +242,11 @@ def _protocol(tae: TemporalAutoencoder, weights: Path, dtype: str, options: Opti
         "resize": "cover, then centre crop" if options.image_size else "none",
         "chunks": f"multiples of {CHUNK_UNIT} frames, as many as have {CHUNK_PIXELS} pixels together, at least one",
         "options": asdict(options),
-        "dtype": f"{dtype}: {tae.compute_dtype}",
+        "dtype": f"{models.dtype}: {models.tae.compute_dtype}",
         "device": ms.get_context("device_target"),
-        "weights": weights.name,
-        "weights_sha256": sha256(weights),
-        "config": dict(tae.config),
+        "weights": models.weights.name,
+        "weights_sha256": models.sha256,
+        "config": dict(models.tae.config),
         "versions": {name: metadata.version(name) for name in ("mindspore", "numpy", "av")}
         | {"python": platform.python_version()},
     }

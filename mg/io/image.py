@@ -23,7 +23,7 @@ def read_image(path: Path | str) -> np.ndarray:
     try:
         with Image.open(path) as image:
             image.load()
-            return np.asarray(_to_rgb(ImageOps.exif_transpose(image)))
+            return np.asarray(_to_rgb(ImageOps.exif_transpose(image), image.format))
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
         raise InputError(f"'{path}' cannot be read as an image ({error}); it is damaged or of another kind") from None
 
@@ -34,7 +34,9 @@ def write_image(path: Path | str, pixels: np.ndarray) -> None:
         Image.fromarray(pixels).save(part, format="PNG")
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def _to_rgb(image: Image.Image, file_format: str) -> Image.Image:
+    if image.mode == "F" or (image.mode == "I" and file_format != "PNG"):
+        raise ValueError(f"pixels of mode {image.mode} have no known range; convert it to 8 or 16 bits")
     if image.mode.startswith("I"):
         levels = np.asarray(image).astype(np.int64) >> 8
         return Image.fromarray(np.clip(levels, 0, 255).astype(np.uint8)).convert("RGB")

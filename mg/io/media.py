@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from mg.errors import InputError
@@ -23,11 +24,13 @@ def find_media(source: Path | str, leave_out: Path | str) -> list[Path]:
 
     Raises InputError when there is none.
     """
+    if not str(source):
+        raise InputError("the input is an empty name; name a file or folder")
     source = Path(source)
-    if not source.exists():
+    if not os.path.exists(source):
         raise InputError(f"no file or folder '{source}'; check the path")
     known = f"videos ({' '.join(video.SUFFIXES)}) or images ({' '.join(image.SUFFIXES)})"
-    if source.is_file():
+    if not source.is_dir():
         if not (is_video(source) or is_image(source)):
             raise InputError(f"'{source}' has the suffix '{source.suffix}'; give {known}")
         return [source]
@@ -37,7 +40,7 @@ def find_media(source: Path | str, leave_out: Path | str) -> list[Path]:
     found = [
         path
         for path in sorted(source.rglob("*"))
-        if path.is_file() and not path.name.startswith(".") and (is_video(path) or is_image(path))
+        if not path.is_dir() and not path.name.startswith(".") and (is_video(path) or is_image(path))
     ]
     found = [path for path in found if skipped not in path.resolve().parents]
     if not found:

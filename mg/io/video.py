@@ -5,6 +5,7 @@ PyAV is the reference reader. decord is used for frames by number, where it is i
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -60,7 +61,7 @@ def read_frames(path: Path | str) -> Iterator[np.ndarray]:
 
     Raises InputError for a missing, empty, truncated or foreign file; for damage inside, when it is reached.
     """
-    count = packets = 0
+    count, packets, shape = 0, 0, None
     with _open(path) as (container, stream):
         stream.thread_type = "AUTO"
         for packet in container.demux(stream):
@@ -68,8 +69,15 @@ def read_frames(path: Path | str) -> Iterator[np.ndarray]:
             if packet.is_corrupt:
                 raise InputError(f"'{path}' is truncated or damaged after frame {count}; copy or download it again")
             for frame in packet.decode():
+                pixels = _upright_rgb(frame)
+                shape = shape or pixels.shape
+                if pixels.shape != shape:
+                    raise InputError(
+                        f"'{path}' changes its size from {shape[1]}x{shape[0]} to {pixels.shape[1]}x{pixels.shape[0]} "
+                        f"at frame {count}; cut or convert it to one size"
+                    )
                 count += 1
-                yield _upright_rgb(frame)
+                yield pixels
         # An MP4 lists its packets, also those that an edit list keeps from being shown.
         promised = stream.frames if "mp4" in container.format.name else 0
     if count == 0:
@@ -84,13 +92,14 @@ def read_frames_at(path: Path | str, indices: Sequence[int]) -> np.ndarray:
     Raises InputError for an unreadable file or a number that is not there.
     """
     path = require_file(path, "a video")
-    wanted = [int(index) for index in indices]
+    wanted = [operator.index(index) for index in indices]
     if not wanted or min(wanted) < 0:
         raise InputError(f"frames {wanted[:5]} of '{path}': give one or more numbers, counted from 0")
     stat = path.stat()
-    if _decord_agrees(str(path), stat.st_mtime_ns, stat.st_size):
-        return _read_with_decord(path, wanted)
-    return _read_with_pyav(path, wanted)
+    shape = _shape_where_decord_agrees(str(path), stat.st_mtime_ns, stat.st_size)
+    frames = None if shape is None else _read_with_decord(path, wanted)
+    # decord lets a later frame have another size than the first, and then gives all of them that size.
+    return frames if frames is not None and frames.shape[1:] == shape else _read_with_pyav(path, wanted)
 
 
 @contextmanager
@@ -99,6 +108,8 @@ def write_video(path: Path | str, fps: Fraction, crf: int = 16) -> Iterator[Vide
 
     fps: constant frame rate. crf: x264's constant rate factor, 0 (lossless) to 51.
     """
+    if not isinstance(fps, (int, Fraction)) or fps <= 0:
+        raise InputError(f"fps={fps!r} must be a positive whole number or Fraction")
     with whole_file(path) as part:
         writer = VideoWriter(part, fps, crf)
         try:
@@ -116,7 +127,7 @@ class VideoWriter:
     """
 
     def __init__(self, path: Path, fps: Fraction, crf: int):
-        self.container = av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"})
+        self.container = av.open(str(path.absolute()), "w", format="mp4", options={"movflags": "+faststart"})
         self.stream = self.container.add_stream("libx264", rate=fps, options={"crf": str(crf)})
         self.shape = None
 
@@ -124,22 +135,32 @@ class VideoWriter:
         """Append one frame, (H, W, 3) uint8 RGB; all must have the shape of the first."""
         if self.shape is None:
             self._start(frame)
-        if frame.shape != self.shape or frame.dtype != np.uint8:
-            raise InputError(f"a frame is {frame.dtype} {frame.shape}, but the video's are uint8 {self.shape}")
+        if frame.shape != self.shape:
+            raise InputError(f"a frame has shape {frame.shape}, but the video's first had {self.shape}")
         picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
         # Both tables are named because older PyAV sets neither when they are the same.
         picture = picture.reformat(
             format=self.stream.pix_fmt, src_colorspace=Colorspace.ITU601, dst_colorspace=Colorspace.ITU709
         )
-        self.container.mux(self.stream.encode(picture))
+        self._encode(picture)
 
     def finish(self) -> None:
         """Write what the encoder still holds."""
         if self.shape is None:
             raise InputError("a video was to be written, but there was no frame")
-        self.container.mux(self.stream.encode(None))
+        self._encode(None)
+
+    def _encode(self, picture: av.VideoFrame | None):
+        try:
+            self.container.mux(self.stream.encode(picture))
+        except FFmpegError as error:
+            if isinstance(error, OSError):
+                raise
+            raise InputError(f"frames of {self.stream.width}x{self.stream.height} cannot be stored as H.264") from error
 
     def _start(self, frame: np.ndarray):
+        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or frame.size == 0:
+            raise InputError(f"a frame is {frame.dtype} {frame.shape}, but must be uint8 (H, W, 3)")
         self.shape = frame.shape
         height, width, _ = frame.shape
         self.stream.width, self.stream.height = width, height
@@ -154,10 +175,11 @@ def _open(path: Path | str):
     """Yield (container, its largest video stream); cover pictures do not count as video."""
     path = require_file(path, "a video")
     try:
-        with av.open(str(path)) as container:
-            streams = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+        with av.open(str(path.absolute()), metadata_errors="replace") as container:
+            streams = [s for s in container.streams.video if s.codec_context is not None]
+            streams = [s for s in streams if not s.disposition & av.stream.Disposition.attached_pic]
             if not streams:
-                raise InputError(f"'{path}' has no video stream; give a video or an image")
+                raise InputError(f"'{path}' has no video stream that can be decoded; give a video or an image")
             yield container, max(streams, key=lambda s: s.width * s.height)
     except FFmpegError as error:
         raise InputError(
@@ -198,17 +220,17 @@ def _require_indices(path: Path, wanted: list[int], frames: int):
 
 
 @cache
-def _decord_agrees(path: str, _modified: int, _size: int) -> bool:
-    """Whether decord sees the same number of frames and the same first frame, to one level in the mean, as PyAV."""
+def _shape_where_decord_agrees(path: str, _modified: int, _size: int) -> tuple[int, int, int] | None:
+    """The shape of a frame if decord sees as many frames, and the first one to one level in the mean, as PyAV."""
     if decord is None:
-        return False
+        return None
     info = probe(path)
     try:
         reader = decord.VideoReader(path, num_threads=1)
         first = reader[0].asnumpy()
     except Exception:  # decord raises its own error and, for some files, RuntimeError
-        return False
+        return None
     if len(reader) != info.frames or first.shape != (info.height, info.width, 3):
-        return False
+        return None
     reference = next(read_frames(path)).astype(np.int16)
-    return float(np.abs(reference - first).mean()) <= 1.0
+    return first.shape if float(np.abs(reference - first).mean()) <= 1.0 else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import mindspore as ms
@@ -22,6 +22,7 @@ from mg.errors import InputError
 from mg.files import require_file, whole_file
 
 _HEADER_KEY = "mg"
+_FLOATING = ("F16", "BF16", "F32", "F64", "Float16", "BFloat16", "Float32", "Float64")
 SUFFIXES = (".safetensors", ".ckpt")
 STORAGE_DTYPES = {"fp32": ms.float32, "fp16": ms.float16, "bf16": ms.bfloat16}
 
@@ -65,7 +66,7 @@ class TensorFile(Mapping):
             raise _damaged(self.path, error) from None
         self._names = dict.fromkeys(file.keys())
         self.header = _parse_header(self.path, (file.metadata() or {}).get(_HEADER_KEY))
-        self._read = lambda name: file.get_tensor(name).astype(np.float32)
+        self._read = lambda name: self._as_fp32(name, file.get_slice(name).get_dtype(), lambda: file.get_tensor(name))
 
     def _open_ckpt(self):
         try:
@@ -75,7 +76,12 @@ class TensorFile(Mapping):
         tensors = {name: value for name, value in entries.items() if isinstance(value, Tensor)}
         self._names = dict.fromkeys(tensors)
         self.header = _parse_header(self.path, entries.get(_HEADER_KEY))
-        self._read = lambda name: tensors[name].float().asnumpy()
+        self._read = lambda name: self._as_fp32(name, str(tensors[name].dtype), lambda: tensors[name].float().asnumpy())
+
+    def _as_fp32(self, name: str, dtype: str, read: Callable[[], np.ndarray]) -> np.ndarray:
+        if dtype not in _FLOATING:
+            raise InputError(f"'{self.path}': tensor {name} is {dtype}, but weights must be fp16, bf16, fp32 or fp64")
+        return read().astype(np.float32)
 
 
 def _parse_header(path: Path, text: str | None) -> dict[str, object]:
@@ -83,7 +89,7 @@ def _parse_header(path: Path, text: str | None) -> dict[str, object]:
         return {}
     try:
         header = json.loads(text)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise _damaged(path, error) from None
     if not isinstance(header, dict):
         raise _damaged(path, TypeError("its header is no mapping"))
@@ -95,9 +101,11 @@ def _damaged(path: Path, error: Exception) -> InputError:
     return InputError(f"'{path}' is damaged or not a {path.suffix} file ({reason}); copy or download it again")
 
 
-def check_target(path: Path | str) -> Path:
-    """Return `path` if its suffix is a format that can be written."""
+def check_target(path: Path | str, source: Path | str | None = None) -> Path:
+    """Return `path` if its suffix is a format that can be written and it is not the file `source`."""
     path = Path(path)
+    if source is not None and Path(source).resolve() == path.resolve():
+        raise InputError(f"the target '{path}' is the source itself; write to another file")
     if path.suffix not in SUFFIXES:
         raise InputError(f"cannot write weights to '{path}': the name must end in {' or '.join(SUFFIXES)}")
     return path
@@ -120,12 +128,18 @@ def write(
         raise InputError(f"dtype={dtype!r} cannot be stored; use one of {', '.join(STORAGE_DTYPES)}")
     metadata = {_HEADER_KEY: json.dumps(header, sort_keys=True)}
     stored = {name: Tensor(p.asnumpy()).astype(STORAGE_DTYPES[dtype]) for name, p in parameters.items()}
+    lost = [name for name, tensor in stored.items() if not np.isfinite(tensor.float().asnumpy()).all()]
+    if lost:
+        raise InputError(f"{len(lost)} tensors ({lost[0]}, ...) are not finite in {dtype}; nothing is written")
     with whole_file(path) as part:
         if path.suffix == ".ckpt":
             entries = [{"name": name, "data": tensor} for name, tensor in stored.items()]
             ms.save_checkpoint(entries, str(part), append_dict=metadata)
         else:
-            save_file({name: tensor.asnumpy() for name, tensor in stored.items()}, str(part), metadata=metadata)
+            try:
+                save_file({name: tensor.asnumpy() for name, tensor in stored.items()}, str(part), metadata=metadata)
+            except SafetensorError as error:
+                raise InputError(f"cannot write '{path}': {error}; free some space or name another place") from None
         os.chmod(part, 0o644)  # both libraries write files that others cannot read, or nobody can replace
 
 

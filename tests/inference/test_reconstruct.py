@@ -154,13 +154,23 @@ def test_a_broken_single_file_stops_and_leaves_no_result(weights, tmp_path):
     assert list((tmp_path / "out").iterdir()) == []
 
 
+def test_what_is_not_finite_is_not_scored(weights, tmp_path, monkeypatch):
+    write_image(tmp_path / "a.png", moving_frames(1)[0])
+    monkeypatch.setattr(module.TemporalAutoencoder(weights, "fp32"), "decode", lambda z, **_: z * np.nan)
+    with pytest.raises(InputError, match="not finite"):
+        reconstruct(tmp_path / "a.png", weights, tmp_path / "out")
+
+
 def test_too_small_frames_are_refused_with_a_remedy(weights, tmp_path):
     write_image(tmp_path / "a.png", moving_frames(1, 15, 40)[0])
     with pytest.raises(InputError, match="--image_size"):
         reconstruct(tmp_path / "a.png", weights, tmp_path / "out")
 
 
-@pytest.mark.parametrize("options", [{"num_frames": 0}, {"image_size": (15, 64)}, {"seed": -1}])
+@pytest.mark.parametrize(
+    "options",
+    [{"num_frames": 0}, {"num_frames": 10**30}, {"image_size": (15, 64)}, {"image_size": (64, 10**9)}, {"seed": -1}],
+)
 def test_bad_options_are_named(options):
     with pytest.raises(InputError, match=next(iter(options))):
         Options(**options)

@@ -1,5 +1,7 @@
 """Reading and writing of video files: our own small ones everywhere, real ones where they are at hand."""
 
+import subprocess
+import sys
 from fractions import Fraction
 
 import numpy as np
@@ -30,6 +32,11 @@ REAL = {
 def index_frames(count, height=32, width=48):
     """Frames whose grey value is 10 times their number."""
     return [np.full((height, width, 3), 10 * index, np.uint8) for index in range(count)]
+
+
+def decord_agrees(path):
+    stat = path.stat()
+    return video._shape_where_decord_agrees(str(path), stat.st_mtime_ns, stat.st_size) is not None
 
 
 def write(path, frames, fps=Fraction(24)):
@@ -70,10 +77,9 @@ def test_frames_by_number_with_pyav_and_with_decord(tmp_path, monkeypatch):
     path = write(tmp_path / "a.mp4", index_frames(20, 64, 64))
     wanted = [19, 0, 7, 7]
     expected = np.stack([list(read_frames(path))[index] for index in wanted])
-    stat = path.stat()
-    assert video.decord is None or video._decord_agrees(str(path), stat.st_mtime_ns, stat.st_size)
+    assert video.decord is None or decord_agrees(path)
     assert np.abs(read_frames_at(path, wanted).astype(int) - expected).mean() <= 1
-    monkeypatch.setattr(video, "_decord_agrees", lambda *file: False)
+    monkeypatch.setattr(video, "_shape_where_decord_agrees", lambda *file: None)
     np.testing.assert_array_equal(read_frames_at(path, wanted), expected)
 
 
@@ -89,7 +95,7 @@ def test_decord_is_not_used_where_it_returns_something_else(tmp_path):
 def test_numbers_that_are_not_there_are_refused(tmp_path, monkeypatch, with_decord):
     path = write(tmp_path / "a.mp4", index_frames(5, 64, 64))
     if not with_decord:
-        monkeypatch.setattr(video, "_decord_agrees", lambda *file: False)
+        monkeypatch.setattr(video, "_shape_where_decord_agrees", lambda *file: None)
     with pytest.raises(InputError, match="no frame 5"):
         read_frames_at(path, [0, 5])
     for wrong in ([-1], []):
@@ -160,12 +166,10 @@ def test_real_clips_are_read_whole_and_upright(shared, name):
 @pytest.mark.parametrize("name", REAL)
 def test_decord_is_used_where_it_agrees_with_pyav(shared, name, monkeypatch):
     path = shared / "data" / "clips" / name
-    stat = path.stat()
-    agrees = video._decord_agrees(str(path), stat.st_mtime_ns, stat.st_size)
-    assert agrees == (video.decord is not None and not name.endswith(".gif"))
+    assert decord_agrees(path) == (video.decord is not None and not name.endswith(".gif"))
     wanted = [0, REAL[name][2] // 2, REAL[name][2] - 1]
     used = read_frames_at(path, wanted).astype(int)
-    monkeypatch.setattr(video, "_decord_agrees", lambda *file: False)
+    monkeypatch.setattr(video, "_shape_where_decord_agrees", lambda *file: None)
     reference = read_frames_at(path, wanted)
     assert used.shape == reference.shape
     assert np.abs(used - reference).mean((1, 2, 3)).max() <= 1
@@ -185,3 +189,57 @@ def test_frames_that_an_edit_list_hides_are_not_missed(tmp_path):
     frames = list(read_frames(cut))
     assert len(frames) == probe(cut).frames == 15
     assert abs(frames[0].mean() - 50) < 2
+    assert np.abs(read_frames_at(cut, [0, 14]).mean((1, 2, 3)) - [50, 190]).max() < 2
+    with pytest.raises(InputError, match="no frame 15"):
+        read_frames_at(cut, [15])
+
+
+def test_a_size_that_changes_midway_is_refused(tmp_path):
+    path = tmp_path / "two.ts"
+    with open(path, "wb") as joined:
+        for size in (64, 32):
+            part = tmp_path / f"{size}.ts"
+            with video.av.open(str(part), "w", format="mpegts") as container:
+                stream = container.add_stream("libx264", rate=24)
+                stream.width = stream.height = size
+                for frame in index_frames(4, size, size):
+                    container.mux(stream.encode(video.av.VideoFrame.from_ndarray(frame, format="rgb24")))
+                container.mux(stream.encode(None))
+            joined.write(part.read_bytes())
+    with pytest.raises(InputError):
+        list(read_frames(path))
+    with pytest.raises(InputError, match="first had"), write_video(tmp_path / "a.mp4", Fraction(24)) as file:
+        for size in (64, 32):
+            file.write(index_frames(1, size, size)[0])
+
+
+@pytest.mark.parametrize("fps", [0, -1, 29.97, "24", None])
+def test_impossible_rates_are_refused(tmp_path, fps):
+    with pytest.raises(InputError, match="fps="), write_video(tmp_path / "a.mp4", fps):
+        pass
+
+
+@pytest.mark.parametrize(
+    "frame", [np.zeros((32, 32, 3)), np.zeros((32, 32, 4), np.uint8), np.zeros((0, 32, 3), np.uint8)]
+)
+def test_odd_frames_are_refused(tmp_path, frame):
+    with pytest.raises(InputError, match="must be uint8"), write_video(tmp_path / "a.mp4", Fraction(24)) as file:
+        file.write(frame)
+
+
+def test_titles_that_are_not_utf8_do_no_harm(tmp_path):
+    path = tmp_path / "a.avi"
+    with video.av.open(str(path), "w") as container:
+        container.metadata["title"] = "qqqq"
+        stream = container.add_stream("mpeg4", rate=24)
+        stream.width = stream.height = 64
+        for frame in index_frames(2, 64, 64):
+            container.mux(stream.encode(video.av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode(None))
+    path.write_bytes(path.read_bytes().replace(b"qqqq", b"\xe9\xe9\xe9\xe9"))
+    assert len(list(read_frames(path))) == 2
+
+
+def test_the_reader_can_be_imported_first():
+    """decord before MindSpore aborts the process."""
+    subprocess.run([sys.executable, "-c", "import mg.io.video, mindspore"], check=True)

@@ -1,6 +1,7 @@
 """Weights files: round trips, strictness, and damage."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -180,7 +181,9 @@ def test_a_failed_write_leaves_the_old_file_and_no_part(nano, tmp_path, suffix, 
     path.write_text("old")
 
     def full_disk(*args, **kwargs):
-        (tmp_path / next(p for p in [a for a in args if isinstance(a, str)])).write_text("half")
+        part = next(argument for argument in args if isinstance(argument, str))
+        for name in (part, part + ".tmp"):  # MindSpore's own temporary name
+            Path(name).write_text("half")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(weights, "save_file", full_disk)
@@ -189,6 +192,22 @@ def test_a_failed_write_leaves_the_old_file_and_no_part(nano, tmp_path, suffix, 
         nano.save(path)
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("value, dtype", [(1e6, "fp16"), (np.inf, "fp32")])
+def test_what_cannot_be_stored_is_not_written(tmp_path, suffix, value, dtype):
+    tae = TemporalAutoencoder(NANO)
+    tae.encoder.conv_in.spatial.bias.set_data(Tensor(np.full(8, value, np.float32)))
+    with pytest.raises(InputError, match="not finite in"):
+        tae.save(tmp_path / f"tae{suffix}", dtype)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_integer_tensors_are_no_weights(nano, tmp_path):
+    path = tmp_path / "tae.safetensors"
+    rewrite(nano, path, lambda t: t.update({"encoder.conv_in.spatial.bias": np.zeros(8, np.int32)}))
+    with pytest.raises(InputError, match=r"conv_in\.spatial\.bias is I32"):
+        TemporalAutoencoder(pretrained=path)
 
 
 def test_bad_targets_are_refused(nano, tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from types import MappingProxyType
@@ -10,6 +9,7 @@ from typing import Any
 
 from mg.errors import InputError
 
+_MOST = 8192
 _CHOICES = {
     "norm_statistics": ("frame", "clip"),
     "downsample_padding": ("end", "both"),
@@ -46,8 +46,8 @@ class TAEConfig:
     def __post_init__(self):
         for field in ("ch", "num_res_blocks", "z_channels", "norm_num_groups"):
             value = getattr(self, field)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise InputError(f"config key {field}={value!r} must be a whole number of at least 1")
+            if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MOST:
+                raise InputError(f"config key {field}={value!r:.40} must be a whole number from 1 to {_MOST}")
         for field in ("scaling_factor", "shift_factor"):
             if not _is_number(getattr(self, field)):
                 raise InputError(f"config key {field}={getattr(self, field)!r} must be a finite number")
@@ -65,10 +65,10 @@ class TAEConfig:
         # Whole multiples as int, so that a configuration reads the same wherever it was stored.
         object.__setattr__(self, "ch_mult", tuple(int(m) if m == int(m) else float(m) for m in multiples))
         for channels, multiple in zip(self.channels, self.ch_mult):
-            if channels < 1 or abs(channels - self.ch * multiple) > 1e-6 * self.ch:
+            if not 1 <= channels <= _MOST or abs(channels - self.ch * multiple) > 1e-6 * self.ch:
                 raise InputError(
-                    f"config key ch_mult={list(multiples)}: {multiple} * ch={self.ch} is no whole number of channels; "
-                    "change ch or the multiple"
+                    f"config key ch_mult={list(multiples)}: {multiple} * ch={self.ch} is no whole number of channels "
+                    f"up to {_MOST}; change ch or the multiple"
                 )
         for channels in (self.ch, *self.channels):
             if channels % self.norm_num_groups:
@@ -104,4 +104,4 @@ class TAEConfig:
 
 
 def _is_number(value: Any) -> bool:
-    return not isinstance(value, bool) and isinstance(value, (int, float)) and math.isfinite(value)
+    return not isinstance(value, bool) and isinstance(value, (int, float)) and abs(value) < 1e30

@@ -66,13 +66,16 @@ def _reshaped(name: str, tensor: np.ndarray) -> np.ndarray:
 
 
 def _join_shortcuts(tensors: dict[str, np.ndarray]) -> None:
-    """temporal(spatial(x)) of two 1x1 convolutions is one: W = Wt Ws, b = Wt bs + bt. Incomplete ones are left."""
+    """temporal(spatial(x)) of two 1x1 convolutions is one: W = Wt Ws, b = Wt bs + bt. Odd ones are left."""
     parts = ("spatial.weight", "spatial.bias", "temporal.weight", "temporal.bias")
     for name in [name for name in tensors if name.endswith(".shortcut.spatial.weight")]:
         stem = name[: -len("spatial.weight")]
         if not all(f"{stem}{part}" in tensors for part in parts):
             continue
+        out, into = tensors[name].shape[:2] if tensors[name].ndim == 4 else (0, 0)
+        if [tensors[f"{stem}{part}"].shape for part in parts] != [(out, into, 1, 1), (out,), (out, out, 1, 1), (out,)]:
+            continue
         spatial, spatial_bias, temporal, temporal_bias = (tensors.pop(f"{stem}{part}") for part in parts)
-        matrix = temporal.reshape(temporal.shape[:2])
+        matrix = temporal[:, :, 0, 0]
         tensors[f"{stem}weight"] = np.einsum("ij,jkhw->ikhw", matrix, spatial)
         tensors[f"{stem}bias"] = matrix @ spatial_bias + temporal_bias

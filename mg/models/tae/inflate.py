@@ -83,6 +83,10 @@ def sizes(tensors: dict[str, np.ndarray], source: Path) -> dict[str, object]:
         raise InputError(
             f"'{source}' has no tensor that means {error}; it is not a whole encoder and decoder"
         ) from None
+    except IndexError:
+        raise InputError(f"'{source}' has convolutions without axes; it is damaged") from None
+    if ch == 0:
+        raise InputError(f"'{source}' has an empty first convolution; it is damaged")
     return {
         "ch": ch,
         "ch_mult": tuple(width / ch for width in widths),
@@ -105,11 +109,11 @@ def _find_file(source: Path) -> Path:
 
 def _read_config_json(path: Path) -> dict[str, object]:
     """The parts of a diffusers config.json that are not null; empty when there is no such file."""
-    if not path.exists():
+    if not path.is_file():
         return {}
     try:
         stored = json.loads(path.read_text())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"'{path}' is not JSON ({error}); correct it, or move it away to use SD3.5's values") from None
     if not isinstance(stored, dict):
         raise InputError(f"'{path}' is not a JSON object; correct it, or move it away to use SD3.5's values")

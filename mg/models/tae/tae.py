@@ -160,10 +160,11 @@ class TemporalAutoencoder(nn.Cell):
 
     def _enter(self, x: Tensor, name: str, channels: int) -> tuple[Tensor, bool]:
         """The door: check, cast to the compute type, and give images a time axis."""
-        if isinstance(x, np.ndarray):
-            x = Tensor(x)
+        if isinstance(x, np.ndarray) and x.dtype.kind == "f" and x.dtype.itemsize <= 8:
+            x = Tensor(np.ascontiguousarray(x, x.dtype.newbyteorder("=")))
         if not isinstance(x, Tensor):
-            raise InputError(f"{name} is a {type(x).__name__}, but must be a MindSpore Tensor or a NumPy array")
+            kind = f"NumPy array of {x.dtype}" if isinstance(x, np.ndarray) else type(x).__name__
+            raise InputError(f"{name} is a {kind}, but must be a MindSpore Tensor or a floating NumPy array")
         if x.ndim not in (4, 5) or x.shape[1] != channels or 0 in x.shape:
             raise InputError(
                 f"{name} has shape {x.shape}, but must be (B, {channels}, T, H, W), "
@@ -183,7 +184,7 @@ class TemporalAutoencoder(nn.Cell):
         most = latents * self.compression
         if wanted is None:
             return most
-        if isinstance(wanted, bool) or not isinstance(wanted, int) or not 1 <= wanted <= most:
+        if isinstance(wanted, bool) or not isinstance(wanted, (int, np.integer)) or not 1 <= wanted <= most:
             raise InputError(
                 f"num_target_frames={wanted!r} must be from 1 to {most}, what {latents} latent frames decode to"
             )

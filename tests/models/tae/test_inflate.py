@@ -145,6 +145,8 @@ def test_the_tool_reports_and_fails_in_one_line(image_vae, tmp_path):
     require_one_line_error(bad, "it is a TAE already")
     bad = run("tools/inflate_vae_to_tae.py", "--src", path, "--target", "b.pth", cwd=tmp_path, code=2)
     require_one_line_error(bad, "must end in")
+    bad = run("tools/inflate_vae_to_tae.py", "--src", path.parent, "--target", path, cwd=tmp_path, code=2)
+    require_one_line_error(bad, "is the source itself")
     assert not (tmp_path / "b.ckpt").exists()
 
 
