@@ -4,10 +4,18 @@ Without arguments: a sample clip, with the model that ships with the package, to
 """
 
 import argparse
+from dataclasses import fields
 
 from mg import runtime
 from mg.errors import InputError
 from mg.inference.reconstruct import Options, reconstruct
+from mg.models.tiling import Tiles
+
+_UNITS = {
+    **dict.fromkeys(("encode_tile", "encode_overlap", "decode_tile", "decode_overlap"), "frames"),
+    **dict.fromkeys(("spatial_tile", "spatial_overlap"), "pixels"),
+    "tile_batch": "tiles computed at once",
+}
 
 
 def parse_args() -> argparse.Namespace:
@@ -25,6 +33,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--device_target", default="CPU", choices=runtime.DEVICES)
     parser.add_argument("--mode", default="graph", choices=runtime.MODES)
     parser.add_argument("--jit_level", choices=runtime.JIT_LEVELS, help="optimisation of graphs (default: MindSpore's)")
+    parser.add_argument("--use_tile", action="store_true", help="tile in time and space, with the sizes below")
+    for field in fields(Tiles):
+        text = f"in {_UNITS[field.name]} (default: %(default)s)"
+        parser.add_argument(f"--{field.name}", type=int, default=field.default, help=text)
     parser.add_argument("--sample", action="store_true", help="decode a sample of the posterior instead of its mean")
     parser.add_argument("--seed", type=int, default=0, help="of the sample (default: %(default)s)")
     return parser.parse_args()
@@ -37,7 +49,8 @@ def main() -> int:
             f"image_size={args.image_size} has {len(args.image_size)} values; give the side, or height and width"
         )
     size = None if args.image_size is None else (args.image_size[0], args.image_size[-1])
-    options = Options(args.num_frames, size, args.sample, args.seed)
+    tiles = Tiles(**{field.name: getattr(args, field.name) for field in fields(Tiles)}) if args.use_tile else None
+    options = Options(args.num_frames, size, args.sample, args.seed, tiles)
     runtime.setup(args.device_target, args.mode, args.jit_level)
     failed = reconstruct(args.input, args.ckpt_path, args.output_path, args.dtype, options)
     return 2 if failed else 0

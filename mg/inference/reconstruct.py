@@ -6,6 +6,7 @@ import json
 import logging
 import platform
 import sys
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -27,14 +28,14 @@ from mg.io.media import find_media, is_image
 from mg.metrics.psnr import psnr
 from mg.metrics.ssim import ssim
 from mg.models.tae.tae import DEFAULT_WEIGHTS, MIN_SIZE, TemporalAutoencoder
+from mg.models.tiling import Tiles
 
 logger = logging.getLogger(__name__)
 
 SHEET_COLUMNS = 6
 MAX_SIZE = 16384
-# As many frames as have this many pixels together go through the networks at once, in multiples of the unit.
+# Without tiles, as many frames as have about this many pixels together go through the networks at once.
 CHUNK_PIXELS = 16 * 256 * 256
-CHUNK_UNIT = 8
 
 
 @dataclass(frozen=True)
@@ -44,12 +45,15 @@ class Options:
     num_frames: take this many frames from the start of each clip; None takes all.
     image_size: (height, width) to scale and crop to; None keeps the source's.
     sample: decode a sample of the posterior, drawn with `seed`, instead of its mean.
+    tiles: how to tile in time and space; None picks windows over time by the size of the frames, which do not overlap,
+    and leaves frames whole.
     """
 
     num_frames: int | None = None
     image_size: tuple[int, int] | None = None
     sample: bool = False
     seed: int = 0
+    tiles: Tiles | None = None
 
     def __post_init__(self):
         if self.num_frames is not None and not 1 <= self.num_frames <= sys.maxsize:
@@ -77,7 +81,7 @@ def reconstruct(
     """
     weights = DEFAULT_WEIGHTS if ckpt_path is None else Path(ckpt_path)
     files = [] if source is None else find_media(source, leave_out=output_path)
-    models = Models(weights, dtype)
+    models = Models(weights, dtype, options.tiles)
     output = make_folder(output_path)
     (output / "metrics.json").unlink(missing_ok=True)
     if source is None:
@@ -110,26 +114,35 @@ def reconstruct(
 
 
 class Models:
-    """The model, for one shape of clips at a time: a model keeps its graphs, some 0.2 GB for each shape.
+    """The model, for one shape of tiles at a time: a model keeps its graphs, some 0.2 GB for each shape.
 
-    Raises InputError when the weights cannot be loaded.
+    Raises InputError when the weights cannot be loaded, or tiles do not suit the model.
     """
 
-    def __init__(self, weights: Path, dtype: str):
-        self.weights, self.dtype = weights, dtype
-        self.tae = TemporalAutoencoder(pretrained=weights, dtype=dtype)
+    def __init__(self, weights: Path, dtype: str, tiles: Tiles | None):
+        self.weights, self.dtype, self.tiles = weights, dtype, tiles
+        self.tae = TemporalAutoencoder(pretrained=weights, dtype=dtype, **({} if tiles is None else asdict(tiles)))
         self.sha256 = sha256(weights)
-        self.shape = None
+        self.key = None
 
-    def get(self, shape: tuple[int, ...]) -> TemporalAutoencoder:
-        """A model that has compiled graphs for this shape, or none yet."""
-        if self.shape not in (None, shape):
+    def get(self, frames: int, height: int, width: int) -> TemporalAutoencoder:
+        """A model whose tiles suit a clip, and which has compiled graphs for clips like it, or none yet."""
+        tiles = self.tiles or _whole_frames(self.tae, height, width)
+        key = (tiles, min(frames, tiles.encode_tile), *(min(side, tiles.spatial_tile) for side in (height, width)))
+        if self.key != key:
             self.tae = None  # frees the graphs of the last shape before new ones are made
-            self.tae = TemporalAutoencoder(pretrained=self.weights, dtype=self.dtype)
-        if self.shape != shape:
-            logger.info("compiling for %d frames of %dx%d", shape[2], shape[4], shape[3])
-        self.shape = shape
+            self.tae = TemporalAutoencoder(pretrained=self.weights, dtype=self.dtype, **asdict(tiles))
+            self.key = key
+            logger.info("compiling for %d frames of %dx%d", key[1], key[3], key[2])
         return self.tae
+
+
+def _whole_frames(tae: TemporalAutoencoder, height: int, width: int) -> Tiles:
+    """Windows over time that do not overlap, of about CHUNK_PIXELS pixels, with frames left whole."""
+    time, space = tae.time_compression, tae.space_compression
+    frames = max(1, CHUNK_PIXELS // (height * width * time)) * time
+    side = -(-max(height, width) // space) * space
+    return Tiles(encode_tile=frames, decode_tile=frames, decode_overlap=0, spatial_tile=side, spatial_overlap=0)
 
 
 def _reconstruct_video(models: Models, source: Path, target: Path, options: Options) -> dict[str, object]:
@@ -143,7 +156,7 @@ def _reconstruct_video(models: Models, source: Path, target: Path, options: Opti
         video.write_video(_with(target, "_side_by_side.mp4"), info.fps) as side_file,
         tqdm(total=total, desc=source.name, unit="frame") as bar,
     ):
-        for original, recon in _round_trip(models, frames, source, options):
+        for original, recon in _round_trip(models, frames, total, source, options):
             recon_file.write(recon)
             side_file.write(side_by_side(original, recon))
             if len(scores) in kept:
@@ -161,7 +174,7 @@ def _reconstruct_video(models: Models, source: Path, target: Path, options: Opti
 def _reconstruct_image(models: Models, source: Path, target: Path, options: Options) -> dict[str, object]:
     original = _sized(image.read_image(source), options)
     with tqdm(total=1, desc=source.name, unit="image") as bar:
-        ((original, recon),) = _round_trip(models, [original], source, options)
+        ((original, recon),) = _round_trip(models, [original], 1, source, options)
         bar.update()
     row = _row(source, "image", original, [(psnr(original, recon), ssim(original, recon))])
     image.write_image(_with(target, "_recon.png"), recon)
@@ -172,41 +185,34 @@ def _reconstruct_image(models: Models, source: Path, target: Path, options: Opti
 
 
 def _round_trip(
-    models: Models, frames: Iterable[np.ndarray], source: Path, options: Options
+    models: Models, frames: Iterable[np.ndarray], total: int, source: Path, options: Options
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield (original, reconstruction) frame by frame. Only one chunk of frames is held."""
+    """Yield (original, reconstruction) frame by frame; reading, encoding and decoding go along together.
+
+    total: about how many frames there are.
+    """
     frames = iter(frames)
     first = next(frames)
     height, width, _ = first.shape
-    length = _chunk_length(first, source)
-    for index, (chunk, filled) in enumerate(_chunks(chain([first], frames), length)):
-        clip = ms.Tensor(pixels.to_clip(np.stack(filled))[None])
-        tae = models.get(clip.shape)
-        z, mean, _ = tae.encode(clip, seed=options.seed + index)
-        recon = tae.decode(z if options.sample else mean, num_target_frames=len(filled)).asnumpy()[0]
-        if not np.isfinite(recon).all():
-            raise InputError(f"the reconstruction of '{source}' is not finite in {tae.compute_dtype}; use --dtype fp32")
-        yield from zip(chunk, pixels.to_frames(recon[:, : len(chunk), :height, :width]))
-
-
-def _chunks(frames: Iterator[np.ndarray], length: int) -> Iterator[tuple[list[np.ndarray], list[np.ndarray]]]:
-    """Yield each chunk of up to `length` frames, and the same filled up to `length` by repeating its last frame.
-
-    So that one compiled graph serves all chunks. A clip that fits into one chunk is not filled up.
-    """
-    chunk = list(islice(frames, length))
-    yield chunk, chunk
-    while chunk := list(islice(frames, length)):
-        yield chunk, chunk + [chunk[-1]] * (length - len(chunk))
-
-
-def _chunk_length(frame: np.ndarray, source: Path) -> int:
-    height, width, _ = frame.shape
     if min(height, width) < MIN_SIZE:
         raise InputError(
             f"'{source}' has frames of {width}x{height}; sides of at least {MIN_SIZE} are needed: use --image_size"
         )
-    return max(1, CHUNK_PIXELS // (height * width * CHUNK_UNIT)) * CHUNK_UNIT
+    tae = models.get(total, height, width)
+    waiting = deque()
+
+    def clips() -> Iterator[np.ndarray]:
+        for frame in chain([first], frames):
+            waiting.append(frame)
+            yield pixels.to_clip(frame[None])[None]
+
+    latents = (z if options.sample else mean for z, mean, _ in tae.encode_stream(clips(), seed=options.seed))
+    for piece in tae.decode_stream(latents):
+        recon = piece.asnumpy()[0, :, : len(waiting), :height, :width]
+        if not np.isfinite(recon).all():
+            raise InputError(f"the reconstruction of '{source}' is not finite in {tae.compute_dtype}; use --dtype fp32")
+        for frame in pixels.to_frames(recon):
+            yield waiting.popleft(), frame
 
 
 def _sized(frame: np.ndarray, options: Options) -> np.ndarray:
@@ -240,8 +246,8 @@ def _protocol(models: Models, options: Options) -> dict[str, object]:
         "latents": "sample of the posterior" if options.sample else "mean of the posterior",
         "rounding": "clipped to [-1, 1], rounded to the nearest of 256 levels",
         "resize": "cover, then centre crop" if options.image_size else "none",
-        "chunks": f"multiples of {CHUNK_UNIT} frames, as many as have {CHUNK_PIXELS} pixels together, at least one",
-        "options": asdict(options),
+        "tiles": asdict(options.tiles) if options.tiles else f"whole frames, in windows of about {CHUNK_PIXELS} pixels",
+        "options": {key: value for key, value in asdict(options).items() if key != "tiles"},
         "dtype": f"{models.dtype}: {models.tae.compute_dtype}",
         "device": ms.get_context("device_target"),
         "weights": models.weights.name,

@@ -98,6 +98,8 @@ BAD = [
     (["--image_size", "8"], "image_size"),
     (["--image_size", "64", "64", "64"], "3 values"),
     (["--num_frames", "0"], "num_frames=0"),
+    (["--use_tile", "--decode_overlap", "32"], "decode_overlap=32 must be less than decode_tile=32"),
+    (["--use_tile", "--spatial_tile", "100"], "spatial_tile=100 must be a positive multiple of 8"),
     (["--num_frames", "many"], "invalid int value: 'many'; see --help"),
     (["--imagesize", "64"], "unrecognized arguments: --imagesize 64"),
     (["--input", ""], "empty name"),

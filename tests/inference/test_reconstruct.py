@@ -1,17 +1,22 @@
 """Reconstruction of files, in this process, with a nano model."""
 
 import json
+from dataclasses import asdict
 from fractions import Fraction
 
 import numpy as np
 import pytest
+from mindspore import Tensor
 
 from mg.errors import InputError
 from mg.inference import reconstruct as module
 from mg.inference.pictures import amplified_difference, contact_sheet, side_by_side
 from mg.inference.reconstruct import Options, reconstruct
+from mg.io import pixels
 from mg.io.image import read_image, write_image
-from mg.io.video import probe, write_video
+from mg.io.video import probe, read_frames, write_video
+from mg.models.tae.tae import TemporalAutoencoder
+from mg.models.tiling import Tiles
 
 
 @pytest.fixture
@@ -19,7 +24,7 @@ def weights(random_nano, tmp_path, monkeypatch):
     """A weights file of the nano model; loading it gives the model that other tests have compiled already."""
     path = tmp_path / "weights" / "nano.safetensors"
     random_nano.save(path)
-    monkeypatch.setattr(module, "TemporalAutoencoder", lambda pretrained, dtype: random_nano)
+    monkeypatch.setattr(module, "TemporalAutoencoder", lambda pretrained, dtype, **tiles: random_nano)
     return path
 
 
@@ -36,38 +41,46 @@ def write(path, frames):
     return path
 
 
-class IndexAutoencoder:
-    """Stands in for a model: records the lengths it is given, and reconstructs exactly."""
+class Passing:
+    """Stands in for the models: gives back what it is given, 16 frames at a time, and surplus frames at the end."""
 
-    def __init__(self):
-        self.lengths, self.seeds = [], []
+    compute_dtype = "fp32"
 
-    def get(self, shape):
+    def get(self, frames, height, width):
         return self
 
-    def encode(self, x, seed):
-        self.lengths.append(x.shape[2])
-        self.seeds.append(seed)
-        return x, x, x
+    def encode_stream(self, clips, seed):
+        yield from ((clip, clip, clip) for clip in clips)
 
-    def decode(self, z, num_target_frames):
-        assert num_target_frames == z.shape[2]
-        return z
+    def decode_stream(self, latents):
+        latents = list(latents)
+        while latents:
+            filled = latents[:16] + latents[-1:] * (-len(latents[:16]) % 8)
+            yield Tensor(np.concatenate(filled, 2))
+            latents = latents[16:]
 
 
-@pytest.mark.parametrize(
-    "count, lengths",
-    [(1, [1]), (5, [5]), (15, [15]), (16, [16]), (17, [16, 16]), (31, [16, 16]), (33, [16, 16, 16])],
-)
-def test_chunks_cover_every_frame_once_in_order_and_have_one_length(monkeypatch, tmp_path, count, lengths):
-    monkeypatch.setattr(module, "CHUNK_PIXELS", 16 * 20 * 20)
+@pytest.mark.parametrize("count", [1, 5, 16, 17, 33])
+def test_every_frame_comes_back_once_in_order(tmp_path, count):
     frames = [np.full((20, 20, 3), index, np.uint8) for index in range(count)]
-    tae = IndexAutoencoder()
-    pairs = list(module._round_trip(tae, frames, tmp_path, Options()))
+    pairs = list(module._round_trip(Passing(), frames, count, tmp_path, Options()))
     assert [int(original[0, 0, 0]) for original, _ in pairs] == list(range(count))
     assert all(np.array_equal(original, recon) for original, recon in pairs)
-    assert tae.lengths == lengths
-    assert len(set(tae.seeds)) == len(tae.seeds)
+
+
+def test_tiles_reach_the_model_and_the_report(random_nano, tmp_path):
+    random_nano.save(tmp_path / "nano.ckpt")
+    clip = write(tmp_path / "a.mp4", moving_frames(20))
+    tiles = Tiles(encode_tile=16, decode_tile=16, decode_overlap=8, spatial_tile=16, spatial_overlap=8)
+    reconstruct(clip, tmp_path / "nano.ckpt", tmp_path / "out", options=Options(tiles=tiles))
+    report = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert report["protocol"]["tiles"]["spatial_tile"] == 16
+    assert probe(tmp_path / "out" / "a_recon.mp4") == probe(clip)
+    frames = pixels.to_clip(np.stack(list(read_frames(clip))))[None]
+    tiled = TemporalAutoencoder(pretrained=tmp_path / "nano.ckpt", use_tile=True, **asdict(tiles))
+    recon = pixels.to_frames(tiled.decode(tiled.encode(frames)[1], 20).asnumpy()[0])
+    expected = np.mean([module.psnr(*pair) for pair in zip(read_frames(clip), recon)])
+    assert report["mean"]["psnr"] == pytest.approx(expected, abs=1e-9)
 
 
 def test_a_folder_gives_results_for_each_and_names_what_failed(weights, tmp_path):
@@ -130,14 +143,16 @@ def test_an_image_size_crops_and_names_stay_apart(weights, tmp_path):
     assert read_image(tmp_path / "out" / "a.png_recon.png").shape == (24, 16, 3)
 
 
-def test_a_model_serves_one_shape_at_a_time(weights, monkeypatch):
+def test_a_model_serves_one_shape_at_a_time(weights, monkeypatch, random_nano):
     built = []
-    monkeypatch.setattr(module, "TemporalAutoencoder", lambda pretrained, dtype: built.append(pretrained) or object())
-    models = module.Models(weights, "fp32")
-    first = models.get((1, 3, 1, 16, 16))
-    assert models.get((1, 3, 1, 16, 16)) is first
-    assert models.get((1, 3, 1, 16, 24)) is not first
-    assert built == [weights, weights]
+    monkeypatch.setattr(
+        module, "TemporalAutoencoder", lambda pretrained, dtype, **tiles: built.append(tiles) or random_nano
+    )
+    models = module.Models(weights, "fp32", None)
+    for size in ((9, 16, 16), (9, 16, 16), (200, 16, 24), (300, 16, 24), (9, 1080, 1920)):
+        models.get(*size)
+    chosen = [(tiles["encode_tile"], tiles["spatial_tile"]) for tiles in built[1:]]
+    assert chosen == [(4096, 16), (2728, 24), (2728, 24), (8, 1920)]
 
 
 def test_a_broken_single_file_stops_and_leaves_no_result(weights, tmp_path):
@@ -156,7 +171,9 @@ def test_a_broken_single_file_stops_and_leaves_no_result(weights, tmp_path):
 
 def test_what_is_not_finite_is_not_scored(weights, tmp_path, monkeypatch):
     write_image(tmp_path / "a.png", moving_frames(1)[0])
-    monkeypatch.setattr(module.TemporalAutoencoder(weights, "fp32"), "decode", lambda z, **_: z * np.nan)
+    monkeypatch.setattr(
+        module.TemporalAutoencoder(weights, "fp32"), "decode_tile", lambda z: np.full((1, 3, 8, 24, 16), np.nan)
+    )
     with pytest.raises(InputError, match="not finite"):
         reconstruct(tmp_path / "a.png", weights, tmp_path / "out")
 

@@ -5,7 +5,7 @@ Movie Gen (arXiv 2410.13720), section 3.1.1, with the layers of the SD3.5 image 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,13 @@ from mindspore import dtype as mstype
 
 from mg import runtime
 from mg.errors import InputError
-from mg.models import weights
+from mg.models import tiling, weights
 from mg.models.posterior import draw_noise, sample
 from mg.models.tae.config import TAEConfig
 from mg.models.tae.decoder import Decoder
 from mg.models.tae.encoder import Encoder
 from mg.models.tae.names import dialect_of, is_temporal
+from mg.models.tiling import Tiles
 
 TAE_CONFIG: Mapping[str, Any] = TAEConfig().as_mapping()
 DEFAULT_WEIGHTS = Path(__file__).with_name("default.safetensors")
@@ -43,7 +44,8 @@ class TemporalAutoencoder(nn.Cell):
     pretrained: a file written by `save`, tools/inflate_vae_to_tae.py or tools/convert_checkpoint.py.
     dtype: the type of convolutions and matrix products: fp32, fp16, bf16, or auto, which is fp32 on a CPU and bf16 on
     Ascend. Results are always fp32.
-    use_tile: tiled encoding and decoding; not available yet.
+    use_tile: whether encode, decode and calls cut what is larger than a tile into tiles, computed one after the other
+    and blended; the sizes, in frames and pixels, are those of `mg.models.tiling.Tiles`. Streams always do.
 
     Networks are compiled when MindSpore is in graph mode (`mg.runtime.setup()`), once for each shape of the input; the
     device must be chosen before a model is built. A graph of your own, such as a training step, calls `tae.encoder(x)`,
@@ -56,14 +58,24 @@ class TemporalAutoencoder(nn.Cell):
         config: Mapping[str, Any] | TAEConfig | None = None,
         pretrained: str | Path | None = None,
         use_tile: bool = False,
+        encode_tile: int = Tiles.encode_tile,
+        encode_overlap: int = Tiles.encode_overlap,
+        decode_tile: int = Tiles.decode_tile,
+        decode_overlap: int = Tiles.decode_overlap,
+        spatial_tile: int = Tiles.spatial_tile,
+        spatial_overlap: int = Tiles.spatial_overlap,
+        tile_batch: int = Tiles.tile_batch,
         dtype: str = "auto",
     ):
         super().__init__()
-        if use_tile:
-            raise InputError("use_tile=True: tiled encoding and decoding are not available yet; use use_tile=False")
+        self.use_tile = use_tile
+        self.tiles = Tiles(
+            encode_tile, encode_overlap, decode_tile, decode_overlap, spatial_tile, spatial_overlap, tile_batch
+        )
         self.compute_dtype = runtime.compute_dtype(dtype)
         file = None if pretrained is None else weights.TensorFile(pretrained)
         self._config = _resolve_config(config, file)
+        self.tiles.check(self)
         self.encoder = Encoder(self._config)
         self.decoder = Decoder(self._config)
         if file is not None:
@@ -81,9 +93,22 @@ class TemporalAutoencoder(nn.Cell):
         return self._config.as_mapping()
 
     @property
-    def compression(self) -> int:
-        """Frames, rows and columns per latent."""
+    def time_compression(self) -> int:
+        """Frames per latent frame."""
         return self._config.compression
+
+    @property
+    def space_compression(self) -> int:
+        """Rows and columns per latent row and column."""
+        return self._config.compression
+
+    def latent_frames(self, frames: int) -> int:
+        """How many latent frames so many frames become."""
+        return -(-frames // self.time_compression)
+
+    def frames(self, latent_frames: int) -> int:
+        """How many frames so many latent frames become."""
+        return latent_frames * self.time_compression
 
     def encode(self, x: Tensor, seed: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """Latents of clips or images: a sample, and mean and log-variance of what it is drawn from.
@@ -92,13 +117,30 @@ class TemporalAutoencoder(nn.Cell):
         seed: makes the sample reproducible; None draws a new one each time.
         Returns z, mean, logvar, each (B, z, ceil(T/8), ceil(H/8), ceil(W/8)), or (B, z, h, w) for images, in fp32.
         """
-        x, is_image = self._enter(x, "x", 3)
-        if min(x.shape[3:]) < MIN_SIZE:
-            raise InputError(f"x has frames of {x.shape[3]}x{x.shape[4]}; height and width must be at least {MIN_SIZE}")
-        mean, logvar = self.encoder(x)
-        noise = draw_noise(mean.shape, np.random.default_rng(_checked_seed(seed)))
-        z = sample(mean, logvar, Tensor(noise))
+        rng = np.random.default_rng(_checked_seed(seed))
+        x, is_image = self._enter_clip(x)
+        if self.use_tile:
+            pieces = tiling.encode_stream(self, self.tiles, [_to_host(x)])
+            mean, logvar = map(Tensor, np.split(np.concatenate(list(pieces), 2), 2, 1))
+        else:
+            mean, logvar = self.encoder(x)
+        z = sample(mean, logvar, Tensor(draw_noise(mean.shape, rng)))
         return tuple(tensor[:, :, 0] for tensor in (z, mean, logvar)) if is_image else (z, mean, logvar)
+
+    def encode_stream(
+        self, frames: Iterable[Tensor | np.ndarray], seed: int | None = None
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Encode a clip that comes in pieces, of any length, holding little more than one tile of it.
+
+        frames: single frames (B, 3, H, W) or pieces (B, 3, T, H, W) of any lengths, as `encode` takes them.
+        Yields z, mean, logvar of a few latent frames at a time; together they are what `encode` gives with tiles and
+        the same seed. Streams do not know of each other. Raises InputError for an empty stream or a size that changes.
+        """
+        rng = np.random.default_rng(_checked_seed(seed))
+        clips = (_to_host(self._enter_clip(piece)[0]) for piece in frames)
+        for moments in tiling.encode_stream(self, self.tiles, clips):
+            mean, logvar = map(Tensor, np.split(moments, 2, 1))
+            yield sample(mean, logvar, Tensor(draw_noise(mean.shape, rng))), mean, logvar
 
     def decode(self, z: Tensor, num_target_frames: int | None = None, target_num_frames: int | None = None) -> Tensor:
         """Clips or images of latents (unscaled, as `encode` gives them).
@@ -110,8 +152,30 @@ class TemporalAutoencoder(nn.Cell):
         """
         z, is_image = self._enter(z, "z", self._config.z_channels)
         frames = self._frames_to_keep(z.shape[2], num_target_frames, target_num_frames)
-        x = self.decoder(z)
+        if self.use_tile:
+            x = Tensor(np.concatenate(list(tiling.decode_stream(self, self.tiles, [_to_host(z)])), 2))
+        else:
+            x = self.decoder(z)
         return x[:, :, 0] if is_image else x[:, :, :frames]
+
+    def decode_stream(self, latents: Iterable[Tensor | np.ndarray]) -> Iterator[Tensor]:
+        """Decode latents that come in pieces, of any number, holding little more than one tile of their frames.
+
+        latents: single latent frames (B, z, h, w) or pieces (B, z, t, h, w), unscaled, as `encode_stream` yields them.
+        Yields frames (B, 3, T, 8h, 8w), some at a time; together they are what `decode` gives with tiles.
+        """
+        pieces = (_to_host(self._enter(z, "z", self._config.z_channels)[0]) for z in latents)
+        for frames in tiling.decode_stream(self, self.tiles, pieces):
+            yield Tensor(frames)
+
+    def encode_tile(self, clip: np.ndarray) -> np.ndarray:
+        """One tile, for `mg.models.tiling`: (B, 3, T, H, W) fp32 -> mean and log-variance joined, (B, 2z, t, h, w)."""
+        mean, logvar = self.encoder(Tensor(clip).astype(self.compute_dtype))
+        return np.concatenate((mean.asnumpy(), logvar.asnumpy()), 1)
+
+    def decode_tile(self, latents: np.ndarray) -> np.ndarray:
+        """One tile, for `mg.models.tiling`: (B, z, t, h, w) fp32 -> (B, 3, 8t, 8h, 8w)."""
+        return self.decoder(Tensor(latents).astype(self.compute_dtype)).asnumpy()
 
     def __call__(self, x: Tensor, seed: int | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Reconstruct: (recon, z, mean, logvar), where recon has the shape of x and is decoded from z, the sample."""
@@ -158,6 +222,12 @@ class TemporalAutoencoder(nn.Cell):
             names = [name for name in names if not is_temporal(name)]
         weights.assign(self, names, file, file.path)
 
+    def _enter_clip(self, x: Tensor) -> tuple[Tensor, bool]:
+        x, is_image = self._enter(x, "x", 3)
+        if min(x.shape[3:]) < MIN_SIZE:
+            raise InputError(f"x has frames of {x.shape[3]}x{x.shape[4]}; height and width must be at least {MIN_SIZE}")
+        return x, is_image
+
     def _enter(self, x: Tensor, name: str, channels: int) -> tuple[Tensor, bool]:
         """The door: check, cast to the compute type, and give images a time axis."""
         if isinstance(x, np.ndarray) and x.dtype.kind == "f" and x.dtype.itemsize <= 8:
@@ -181,7 +251,7 @@ class TemporalAutoencoder(nn.Cell):
         if wanted is not None and upstreams_name is not None and wanted != upstreams_name:
             raise InputError(f"num_target_frames={wanted} and target_num_frames={upstreams_name} disagree; give one")
         wanted = upstreams_name if wanted is None else wanted
-        most = latents * self.compression
+        most = self.frames(latents)
         if wanted is None:
             return most
         if isinstance(wanted, bool) or not isinstance(wanted, (int, np.integer)) or not 1 <= wanted <= most:
@@ -221,6 +291,10 @@ def _config_of(file: weights.TensorFile) -> TAEConfig | None:
         return TAEConfig.from_mapping(file.header.get("config"))
     except InputError as error:
         raise InputError(f"'{file.path}' carries a configuration that cannot be used: {error}") from None
+
+
+def _to_host(x: Tensor) -> np.ndarray:
+    return x.astype(mstype.float32).asnumpy()
 
 
 def _checked_seed(seed: int | None) -> int | None:

@@ -197,11 +197,12 @@ def test_two_names_for_the_number_of_frames_must_agree(random_nano):
         random_nano.decode(random_clip(1, 4, 2, 2, 2), num_target_frames=1, target_num_frames=2)
 
 
-def test_bf16_on_a_cpu_and_tiles_are_refused():
+def test_bf16_on_a_cpu_and_bad_tiles_are_refused():
     with pytest.raises(InputError, match="bf16"):
         TemporalAutoencoder(NANO, dtype="bf16")
-    with pytest.raises(InputError, match="use_tile"):
-        TemporalAutoencoder(NANO, use_tile=True)
+    for field, value in (("decode_overlap", 32), ("encode_tile", 12), ("spatial_tile", 0), ("spatial_overlap", -8)):
+        with pytest.raises(InputError, match=f"{field}={value}"):
+            TemporalAutoencoder(NANO, use_tile=True, **{field: value})
 
 
 def test_the_shipped_model_loads():

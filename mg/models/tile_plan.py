@@ -1,0 +1,70 @@
+"""Where tiles lie along an axis, and how they are weighted where they meet. Numbers only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mg.errors import InputError
+
+
+@dataclass(frozen=True)
+class Window:
+    """Samples start to stop of an axis (stop excluded)."""
+
+    start: int
+    stop: int
+
+    @property
+    def length(self) -> int:
+        return self.stop - self.start
+
+
+def check_tile(field: str, tile: int, overlap: int, multiple: int) -> None:
+    """Raise InputError, naming `field`, unless tile and overlap can be used.
+
+    Both must be whole multiples of `multiple`, the tile positive, the overlap from 0 to less than the tile.
+    """
+    overlap_field = field.replace("tile", "overlap")
+    for name, value, least in ((field, tile, 1), (overlap_field, overlap, 0)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < least or value % multiple:
+            kind = "positive" if least else "non-negative"
+            raise InputError(
+                f"{name}={value!r} must be a {kind} multiple of {multiple}, what the model compresses to one"
+            )
+    if overlap >= tile:
+        raise InputError(f"{overlap_field}={overlap} must be less than {field}={tile}, or tiles would not move on")
+
+
+def windows(length: int, tile: int, overlap: int, last_at_end: bool = False) -> list[Window]:
+    """Windows of `tile` samples, each but the first beginning `overlap` samples before its predecessor's end.
+
+    They cover 0 to `length` and no more. The last one is as short as what is left, or, with `last_at_end`, moved back
+    to have full length too (more than two windows may then meet). An axis no longer than a tile is one window.
+    """
+    step = tile - overlap
+    count = 1 if length <= tile else -(-(length - tile) // step) + 1
+    starts = [index * step for index in range(count)]
+    if last_at_end and count > 1:
+        starts[-1] = length - tile
+    return [Window(start, min(start + tile, length)) for start in starts]
+
+
+def blend_weights(plan: Sequence[Window]) -> list[np.ndarray]:
+    """Weights of each window's samples, fp32, which sum to 1 at every sample.
+
+    Over an overlap of n samples the later window's weight rises evenly from 1/2n to 1 - 1/2n, the earlier one's falls.
+    """
+    raw = [np.ones(window.length) for window in plan]
+    for (before, w_before), (after, w_after) in zip(zip(plan, raw), zip(plan[1:], raw[1:])):
+        overlap = before.stop - after.start
+        if overlap > 0:
+            ramp = (np.arange(overlap) + 0.5) / overlap
+            w_after[:overlap] *= ramp
+            w_before[-overlap:] *= 1 - ramp
+    total = np.zeros(plan[-1].stop)
+    for window, weight in zip(plan, raw):
+        total[window.start : window.stop] += weight
+    return [(w / total[window.start : window.stop]).astype(np.float32) for window, w in zip(plan, raw)]

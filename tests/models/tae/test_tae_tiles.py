@@ -1,0 +1,65 @@
+"""The TAE in tiles and streams. Tiling itself is tested in test_tiling.py."""
+
+import numpy as np
+import pytest
+from conftest import NANO, random_clip, randomise
+
+from mg.errors import InputError
+from mg.models.tae.tae import TemporalAutoencoder
+
+TILES = {"encode_tile": 16, "decode_tile": 16, "decode_overlap": 8, "spatial_tile": 16, "spatial_overlap": 8}
+
+
+@pytest.fixture(scope="module")
+def tiled():
+    """A nano model with small tiles, and the list of the shapes of which it has been given tiles."""
+    tae = randomise(TemporalAutoencoder(NANO, use_tile=True, **TILES))
+    shapes = []
+    encode, decode = tae.encode_tile, tae.decode_tile
+    tae.encode_tile = lambda clip: shapes.append(clip.shape) or encode(clip)
+    tae.decode_tile = lambda latents: shapes.append(latents.shape) or decode(latents)
+    return tae, shapes
+
+
+@pytest.mark.parametrize("frames, encoded, decoded", [(40, 3, 4), (41, 3, 5), (100, 7, 12)])
+def test_one_graph_serves_all_tiles_of_any_length_and_streams_are_equal(tiled, frames, encoded, decoded):
+    tae, shapes = tiled
+    shapes.clear()
+    x = random_clip(1, 3, frames, 20, 16)
+    recon, z, mean, logvar = tae(x, seed=3)
+    assert recon.shape == x.shape
+    assert np.isfinite(recon.asnumpy()).all()
+    assert z.shape == (1, 4, -(-frames // 8), 3, 2)
+    assert shapes.count((1, 3, 16, 16, 16)) == 2 * encoded
+    assert shapes.count((1, 4, 2, 2, 2)) == 2 * decoded
+    assert len(shapes) == 2 * (encoded + decoded)
+
+    streamed = list(tae.encode_stream((x[:, :, t] for t in range(frames)), seed=3))
+    for whole, pieces in zip((z, mean, logvar), zip(*streamed)):
+        np.testing.assert_array_equal(np.concatenate([piece.asnumpy() for piece in pieces], 2), whole.asnumpy())
+    frames_again = [piece.asnumpy() for piece in tae.decode_stream(z for z, _, _ in streamed)]
+    np.testing.assert_array_equal(np.concatenate(frames_again, 2)[:, :, :frames, :20], recon.asnumpy())
+
+
+def test_what_fits_into_a_tile_is_not_tiled(tiled, random_nano):
+    tae, _ = tiled
+    x = random_clip(1, 3, 16, 16, 16)
+    for a, b in zip(tae(x, seed=0), random_nano(x, seed=0)):
+        np.testing.assert_allclose(a.asnumpy(), b.asnumpy(), atol=1e-6)
+
+
+def test_images_are_tiled_in_space(tiled):
+    tae, _ = tiled
+    recon, z, _, _ = tae(random_clip(1, 3, 20, 16), seed=0)
+    assert recon.shape == (1, 3, 20, 16)
+    assert z.shape == (1, 4, 3, 2)
+
+
+def test_bad_pieces_are_refused(tiled):
+    tae, _ = tiled
+    with pytest.raises(InputError, match="empty"):
+        next(tae.encode_stream([]))
+    with pytest.raises(InputError, match="one size"):
+        list(tae.encode_stream([random_clip(1, 3, 16, 16), random_clip(1, 3, 16, 24)]))
+    with pytest.raises(InputError, match="at least 16"):
+        next(tae.encode_stream([random_clip(1, 3, 8, 16)]))

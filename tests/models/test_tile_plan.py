@@ -1,0 +1,55 @@
+"""The plan of tiles, over all lengths and many tiles and overlaps."""
+
+import numpy as np
+import pytest
+
+from mg.errors import InputError
+from mg.models.tile_plan import Window, blend_weights, check_tile, windows
+
+PAIRS = [(1, 0), (2, 1), (4, 0), (4, 1), (4, 2), (4, 3), (8, 5), (16, 4), (32, 8), (33, 32), (200, 7)]
+
+
+@pytest.mark.parametrize("last_at_end", [False, True])
+@pytest.mark.parametrize("tile, overlap", PAIRS)
+def test_plans_cover_every_length_in_order_and_end_at_the_end(tile, overlap, last_at_end):
+    for length in range(1, 201):
+        plan = windows(length, tile, overlap, last_at_end)
+        assert plan[0].start == 0
+        assert plan[-1].stop == length
+        for before, after in zip(plan, plan[1:]):
+            assert before.start < after.start <= before.stop < after.stop
+            assert before.length == tile
+        assert len(plan) <= max(1, -(-(length - overlap) // (tile - overlap)))
+        if last_at_end:
+            assert plan[-1].length == min(tile, length)
+        total = np.zeros(length)
+        for window, weight in zip(plan, blend_weights(plan)):
+            assert weight.shape == (window.length,)
+            assert weight.min() > 0
+            total[window.start : window.stop] += weight
+        np.testing.assert_allclose(total, 1, atol=1e-6)
+
+
+def test_the_ramp_is_linear():
+    first, second = blend_weights([Window(0, 6), Window(2, 8)])
+    np.testing.assert_allclose(first, [1, 1, 7 / 8, 5 / 8, 3 / 8, 1 / 8])
+    np.testing.assert_allclose(second, [1 / 8, 3 / 8, 5 / 8, 7 / 8, 1, 1])
+
+
+@pytest.mark.parametrize(
+    "tile, overlap, words",
+    [
+        (0, 0, "encode_tile=0"),
+        (-8, 0, "encode_tile=-8"),
+        (12, 0, "encode_tile=12 must be a positive multiple of 8"),
+        (8.0, 0, "encode_tile=8.0"),
+        (32, 4, "encode_overlap=4"),
+        (32, -8, "encode_overlap=-8"),
+        (32, 32, "encode_overlap=32 must be less than encode_tile=32"),
+        (32, 40, "encode_overlap=40 must be less"),
+    ],
+)
+def test_bad_tiles_are_refused_naming_the_field(tile, overlap, words):
+    with pytest.raises(InputError, match=words):
+        check_tile("encode_tile", tile, overlap, 8)
+    check_tile("encode_tile", 32, 24, 8)

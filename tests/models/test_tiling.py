@@ -1,0 +1,164 @@
+"""Tiling and streaming through stand-in codecs that have no receptive field: tiled must equal untiled exactly."""
+
+import numpy as np
+import pytest
+
+from mg.errors import InputError
+from mg.models.tiling import Tiles, decode_stream, encode_stream
+
+
+class MeanCodec:
+    """Averages blocks of `time` x `space` x `space`, and repeats them back; counts the tiles it is given."""
+
+    def __init__(self, time=8, space=8):
+        self.time_compression, self.space_compression = time, space
+        self.shapes = []
+
+    def latent_frames(self, frames):
+        return -(-frames // self.time_compression)
+
+    def frames(self, latent_frames):
+        return latent_frames * self.time_compression
+
+    def encode_tile(self, clip):
+        self.shapes.append(clip.shape)
+        missing = -clip.shape[2] % self.time_compression
+        clip = np.concatenate([clip] + [clip[:, :, -1:]] * missing, 2)
+        b, c, t, h, w = clip.shape
+        n, s = self.time_compression, self.space_compression
+        return clip.reshape(b, c, t // n, n, h // s, s, w // s, s).mean((3, 5, 7))
+
+    def decode_tile(self, latents):
+        self.shapes.append(latents.shape)
+        s = self.space_compression
+        return latents.repeat(self.time_compression, 2).repeat(s, 3).repeat(s, 4)
+
+
+def index_clip(frames, height=16, width=16):
+    """Every pixel of frame t is t; rows and columns add a little of their own number."""
+    t, y, x = np.ogrid[:frames, :height, :width]
+    clip = (t + y / 1000 + x / 10000).astype(np.float32)
+    return np.stack([clip, -clip, 2 * clip])[None]
+
+
+def pieces(clip, lengths):
+    """`clip` cut into pieces of the lengths, over and over."""
+    start, index = 0, 0
+    while start < clip.shape[2]:
+        yield clip[:, :, start : start + lengths[index % len(lengths)]]
+        start += lengths[index % len(lengths)]
+        index += 1
+
+
+def whole(stream):
+    return np.concatenate(list(stream), 2)
+
+
+@pytest.mark.parametrize(
+    "tile, overlap, frames, count",
+    [
+        (32, 0, 1, 1),
+        (32, 0, 32, 1),
+        (32, 0, 33, 2),
+        (32, 16, 40, 2),
+        (32, 16, 100, 6),
+        (32, 24, 100, 10),
+        (8, 0, 40, 5),
+    ],
+)
+def test_tiled_in_time_equals_untiled(tile, overlap, frames, count):
+    clip = index_clip(frames)
+    expected = MeanCodec().encode_tile(clip)
+    codec = MeanCodec()
+    tiles = Tiles(encode_tile=tile, encode_overlap=overlap, decode_tile=tile, decode_overlap=overlap)
+    latents = whole(encode_stream(codec, tiles, pieces(clip, [3, 1, 20])))
+    np.testing.assert_allclose(latents, expected, rtol=1e-6)
+    assert len(codec.shapes) == count
+    assert len(set(codec.shapes)) == 1
+    decoder = MeanCodec()
+    decoded = whole(decode_stream(decoder, tiles, pieces(expected, [1, 2])))
+    np.testing.assert_allclose(decoded, MeanCodec().decode_tile(expected), rtol=1e-6)
+    assert len(set(decoder.shapes)) == 1
+
+
+@pytest.mark.parametrize("batch", [1, 2, 4])
+@pytest.mark.parametrize("height, width, count", [(64, 64, 1), (65, 64, 2), (100, 200, 8), (64, 250, 5)])
+def test_tiled_in_space_equals_untiled(batch, height, width, count):
+    clip = index_clip(9, height, width)
+    padded = np.pad(clip, ((0, 0), (0, 0), (0, 0), (0, -height % 8), (0, -width % 8)), mode="edge")
+    expected = MeanCodec().encode_tile(padded)
+    tiles = Tiles(spatial_tile=64, spatial_overlap=16, tile_batch=batch)
+    codec = MeanCodec()
+    np.testing.assert_allclose(whole(encode_stream(codec, tiles, [clip])), expected, atol=1e-5)
+    assert sum(shape[0] for shape in codec.shapes) == (count if count == 1 else -(-count // batch) * batch)
+    assert len(set(codec.shapes)) == 1
+    codec = MeanCodec()
+    np.testing.assert_allclose(
+        whole(decode_stream(codec, tiles, [expected])), MeanCodec().decode_tile(expected), atol=1e-5
+    )
+    assert len(set(codec.shapes)) == 1
+
+
+def test_other_compressions_work_the_same():
+    clip = index_clip(30, 40, 40)
+    tiles = Tiles(encode_tile=8, encode_overlap=4, spatial_tile=16, spatial_overlap=4)
+    codec = MeanCodec(4, 4)
+    tiles.check(codec)
+    np.testing.assert_allclose(whole(encode_stream(codec, tiles, [clip])), MeanCodec(4, 4).encode_tile(clip), rtol=1e-5)
+    assert len(codec.shapes) == 7 * 9
+
+
+def test_overlaps_are_blended_linearly():
+    """A codec that numbers its tiles shows the weights."""
+
+    class Numbering(MeanCodec):
+        def decode_tile(self, latents):
+            return np.full_like(super().decode_tile(latents), len(self.shapes) - 1)
+
+    latents = np.zeros((1, 1, 6, 2, 2), np.float32)
+    frames = whole(decode_stream(Numbering(), Tiles(), [latents]))[0, 0, :, 0, 0]
+    np.testing.assert_allclose(frames[:16], 0)
+    np.testing.assert_allclose(frames[16:32], (np.arange(16) + 0.5) / 16, rtol=1e-6)
+    np.testing.assert_allclose(frames[32:], 1)
+
+
+def test_two_streams_can_interleave_and_little_is_held():
+    clips = [index_clip(200), -index_clip(200)]
+    read = [0, 0]
+
+    def frames(which):
+        for piece in pieces(clips[which], [1]):
+            read[which] += 1
+            yield piece
+
+    streams = [encode_stream(MeanCodec(), Tiles(), frames(which)) for which in (0, 1)]
+    taken = [[], []]
+    for first, second in zip(*streams):
+        taken[0].append(first)
+        taken[1].append(second)
+        assert read[0] <= 8 * sum(piece.shape[2] for piece in taken[0]) + 1
+    for which in (0, 1):
+        np.testing.assert_allclose(np.concatenate(taken[which], 2), MeanCodec().encode_tile(clips[which]), rtol=1e-6)
+
+
+def test_bad_streams_are_refused():
+    with pytest.raises(InputError, match="empty"):
+        list(encode_stream(MeanCodec(), Tiles(), []))
+    with pytest.raises(InputError, match="one size"):
+        list(encode_stream(MeanCodec(), Tiles(), [index_clip(2), index_clip(2, 24)]))
+
+    def broken():
+        yield index_clip(40)
+        raise OSError("gone")
+
+    with pytest.raises(OSError, match="gone"):
+        list(encode_stream(MeanCodec(), Tiles(), broken()))
+
+
+@pytest.mark.parametrize(
+    "field, value",
+    [("encode_tile", 12), ("decode_overlap", 32), ("spatial_tile", 0), ("spatial_overlap", -8), ("tile_batch", 0)],
+)
+def test_bad_tiles_are_named(field, value):
+    with pytest.raises(InputError, match=f"{field}={value}"):
+        Tiles(**{field: value}).check(MeanCodec())
