@@ -95,7 +95,7 @@ def run_script(main: Callable[[], int | None]) -> None:
 
 def _stop(message: str, code: int) -> int:
     if sys.stderr is not None:
-        print(message.replace("\n", "\\n"), file=sys.stderr)
+        sys.stderr.write(message.replace("\n", "\\n") + "\n")
     return code
 
 

@@ -76,7 +76,7 @@ def run(*command: str, cwd: Path, code: int = 0) -> subprocess.CompletedProcess:
     return done
 
 
-def require_one_line_error(done: subprocess.CompletedProcess, *words: str) -> None:
+def check_one_line_error(done: subprocess.CompletedProcess, *words: str) -> None:
     """The run ended with one line that says `error:` and the words, and without a traceback."""
     assert "Traceback" not in done.stderr, done.stderr
     errors = [line for line in done.stderr.splitlines() if "error:" in line]

@@ -11,7 +11,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from conftest import NANO, ROOT, require_one_line_error, run
+from conftest import NANO, ROOT, check_one_line_error, run
 from safetensors.numpy import save_file
 
 from mg.io.image import read_image, write_image
@@ -128,7 +128,7 @@ def test_bad_input_gives_one_line_and_code_2(tmp_path, picture, monkeypatch, cap
 def test_bad_input_in_a_process_of_its_own(tmp_path):
     write_bad_inputs(tmp_path)
     done = run(SCRIPT, "--input", "cut.mp4", cwd=tmp_path, code=2)
-    require_one_line_error(done, "is truncated")
+    check_one_line_error(done, "is truncated")
     assert not [path for path in (tmp_path / "samples").rglob("*") if path.is_file()]
 
 

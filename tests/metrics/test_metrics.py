@@ -20,7 +20,7 @@ def frame():
     return np.rint(np.stack(waves, -1)).astype(np.uint8)
 
 
-def require_agreement(a, b):
+def check_agreement(a, b):
     metrics = pytest.importorskip("skimage.metrics")
     assert psnr(a, b) == pytest.approx(metrics.peak_signal_noise_ratio(a, b, data_range=255), abs=1e-9)
     expected = metrics.structural_similarity(
@@ -31,12 +31,12 @@ def require_agreement(a, b):
 
 @pytest.mark.parametrize("sigma", [1, 10, 60])
 def test_agreement_with_scikit_image(frame, sigma):
-    require_agreement(frame, noisy(frame, sigma))
+    check_agreement(frame, noisy(frame, sigma))
 
 
 def test_agreement_with_scikit_image_on_a_real_clip(shared):
     frames = list(read_frames(shared / "data" / "clips" / "vidtok_256x256.mp4"))
-    require_agreement(frames[0], frames[20])
+    check_agreement(frames[0], frames[20])
 
 
 def test_closed_forms(frame):

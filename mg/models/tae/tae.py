@@ -20,20 +20,13 @@ from mg.models.posterior import draw_noise, sample
 from mg.models.tae.config import TAEConfig
 from mg.models.tae.decoder import Decoder
 from mg.models.tae.encoder import Encoder
-from mg.models.tae.names import dialect_of, is_temporal
+from mg.models.tae.names import is_temporal
+from mg.models.tae.stored import resolve_config
 from mg.models.tiling import Tiles
 
 TAE_CONFIG: Mapping[str, Any] = TAEConfig().as_mapping()
 DEFAULT_WEIGHTS = Path(__file__).with_name("default.safetensors")
 MIN_SIZE = 16
-# What to do with a file that carries no configuration, by whose tensor names it has.
-_REMEDIES = {
-    "mg": "pass the config= it was trained with",
-    "diffusers": "it is an image VAE; inflate it first with tools/inflate_vae_to_tae.py",
-    "ldm": "it is an image VAE; inflate it first with tools/inflate_vae_to_tae.py",
-    "moviegen": "it is upstream's TAE; convert it first with tools/convert_checkpoint.py",
-    "unknown": "its tensor names are not a TAE's",
-}
 _FLOATS = (mstype.float32, mstype.float16, mstype.bfloat16, mstype.float64)
 
 
@@ -74,7 +67,7 @@ class TemporalAutoencoder(nn.Cell):
         )
         self.compute_dtype = runtime.compute_dtype(dtype)
         file = None if pretrained is None else weights.TensorFile(pretrained)
-        self._config = _resolve_config(config, file)
+        self._config = resolve_config(config, file)
         self.tiles.check(self)
         self.encoder = Encoder(self._config)
         self.decoder = Decoder(self._config)
@@ -259,38 +252,6 @@ class TemporalAutoencoder(nn.Cell):
                 f"num_target_frames={wanted!r} must be from 1 to {most}, what {latents} latent frames decode to"
             )
         return wanted
-
-
-def _resolve_config(config: Mapping[str, Any] | TAEConfig | None, file: weights.TensorFile | None) -> TAEConfig:
-    """The configuration to build: the caller's, the file's, or the default; they must not disagree."""
-    if config is not None and not isinstance(config, TAEConfig):
-        config = TAEConfig.from_mapping(config)
-    if file is None:
-        return config or TAEConfig()
-    stored = _config_of(file)
-    if stored is None and config is None:
-        raise InputError(f"'{file.path}' carries no configuration: {_REMEDIES[dialect_of(file)]}")
-    if stored is None or config is None:
-        return stored or config
-    given, kept = config.as_mapping(), stored.as_mapping()
-    differing = [f"{key} is {given[key]} but {kept[key]} in the file" for key in given if given[key] != kept[key]]
-    if differing:
-        raise InputError(
-            f"config disagrees with '{file.path}': {'; '.join(differing)}. Leave config out to use the file's"
-        )
-    return config
-
-
-def _config_of(file: weights.TensorFile) -> TAEConfig | None:
-    if not file.header:
-        return None
-    family = file.header.get("family")
-    if family != "tae":
-        raise InputError(f"'{file.path}' holds a model of the family {family!r}, not a TAE; use that family's class")
-    try:
-        return TAEConfig.from_mapping(file.header.get("config"))
-    except InputError as error:
-        raise InputError(f"'{file.path}' carries a configuration that cannot be used: {error}") from None
 
 
 def _to_host(x: Tensor) -> np.ndarray:

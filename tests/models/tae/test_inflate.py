@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import NANO, ROOT, random_clip, require_one_line_error, run
+from conftest import NANO, ROOT, check_one_line_error, random_clip, run
 from mindspore import Tensor
 
 from mg.errors import InputError
@@ -142,11 +142,11 @@ def test_the_tool_reports_and_fails_in_one_line(image_vae, tmp_path):
     ):
         assert words in report
     bad = run("tools/inflate_vae_to_tae.py", "--src", target, "--target", tmp_path / "b.ckpt", cwd=tmp_path, code=2)
-    require_one_line_error(bad, "it is a TAE already")
+    check_one_line_error(bad, "it is a TAE already")
     bad = run("tools/inflate_vae_to_tae.py", "--src", path, "--target", "b.pth", cwd=tmp_path, code=2)
-    require_one_line_error(bad, "must end in")
+    check_one_line_error(bad, "must end in")
     bad = run("tools/inflate_vae_to_tae.py", "--src", path.parent, "--target", path, cwd=tmp_path, code=2)
-    require_one_line_error(bad, "is the source itself")
+    check_one_line_error(bad, "is the source itself")
     assert not (tmp_path / "b.ckpt").exists()
 
 
@@ -164,7 +164,7 @@ def test_dialects_are_told_apart_and_mixed_names_refused():
 def test_converting_something_else_is_refused(image_vae, tmp_path):
     path, _ = image_vae()
     bad = run("tools/convert_checkpoint.py", "--src", path, "--target", "x.ckpt", cwd=tmp_path, code=2)
-    require_one_line_error(bad, "not upstream's TAE")
+    check_one_line_error(bad, "not upstream's TAE")
 
 
 def test_the_shipped_weights_are_small():
