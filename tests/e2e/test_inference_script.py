@@ -134,9 +134,14 @@ def test_bad_input_in_a_process_of_its_own(tmp_path):
 
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_leaves_no_unfinished_file(tmp_path, kind):
-    environment = {**os.environ, "GLOG_v": "3"}
     process = subprocess.Popen(
-        [sys.executable, ROOT / SCRIPT], cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=environment
+        [sys.executable, ROOT / SCRIPT],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "GLOG_v": "3"},
+        # Whatever a shell starts in the background ignores SIGINT, and so would the script.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     output = tmp_path / "samples" / "recons"
     deadline = time.monotonic() + 60
