@@ -52,18 +52,22 @@ def windows(length: int, tile: int, overlap: int, last_at_end: bool = False) -> 
     return [Window(start, min(start + tile, length)) for start in starts]
 
 
+def rising(overlap: int) -> np.ndarray:
+    """The later window's weights over an overlap of n samples: evenly from 1/2n to 1 - 1/2n."""
+    return (np.arange(overlap) + 0.5) / overlap
+
+
 def blend_weights(plan: Sequence[Window]) -> list[np.ndarray]:
     """Weights of each window's samples, fp32, which sum to 1 at every sample.
 
-    Over an overlap of n samples the later window's weight rises evenly from 1/2n to 1 - 1/2n, the earlier one's falls.
+    Over an overlap the later window's weight rises evenly while the earlier one's falls.
     """
     raw = [np.ones(window.length) for window in plan]
     for (before, w_before), (after, w_after) in zip(zip(plan, raw), zip(plan[1:], raw[1:])):
         overlap = before.stop - after.start
         if overlap > 0:
-            ramp = (np.arange(overlap) + 0.5) / overlap
-            w_after[:overlap] *= ramp
-            w_before[-overlap:] *= 1 - ramp
+            w_after[:overlap] *= rising(overlap)
+            w_before[-overlap:] *= 1 - rising(overlap)
     total = np.zeros(plan[-1].stop)
     for window, weight in zip(plan, raw):
         total[window.start : window.stop] += weight

@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from mg.errors import InputError
-from mg.models.tile_plan import Window, blend_weights, check_tile, windows
+from mg.models.tile_plan import Window, blend_weights, check_tile, rising, windows
 
 
 class Codec(Protocol):
@@ -138,13 +138,13 @@ def _windows(pieces: Iterable[np.ndarray], tile: int, step: int) -> Iterator[tup
     yield held, True
 
 
-def _ramp(length: int, rising: int, falling: int) -> np.ndarray:
-    """(length, 1, 1) weights that rise over the first `rising` samples and fall over the last `falling`."""
+def _ramp(length: int, before: int, after: int) -> np.ndarray:
+    """(length, 1, 1) weights that rise over the first `before` samples and fall over the last `after`."""
     ramp = np.ones(length, np.float32)
-    if rising:
-        ramp[:rising] *= (np.arange(rising) + 0.5) / rising
-    if falling:
-        ramp[-falling:] *= 1 - (np.arange(falling) + 0.5) / falling
+    if before:
+        ramp[:before] *= rising(before)
+    if after:
+        ramp[-after:] *= 1 - rising(after)
     return ramp[:, None, None]
 
 
