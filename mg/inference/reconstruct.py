@@ -121,25 +121,26 @@ class Models:
 
     def __init__(self, weights: Path, dtype: str, tiles: Tiles | None):
         self.weights, self.dtype, self.tiles = weights, dtype, tiles
-        self.tae = TemporalAutoencoder(pretrained=weights, dtype=dtype, **({} if tiles is None else asdict(tiles)))
+        tae = TemporalAutoencoder(pretrained=weights, dtype=dtype, **({} if tiles is None else asdict(tiles)))
+        self.config, self.compute_dtype = dict(tae.config), tae.compute_dtype
+        self.compression = tae.time_compression, tae.space_compression
         self.sha256 = sha256(weights)
-        self.key = None
+        self.tae = self.key = None
 
     def get(self, frames: int, height: int, width: int) -> TemporalAutoencoder:
         """A model whose tiles suit a clip, and which has compiled graphs for clips like it, or none yet."""
-        tiles = self.tiles or _whole_frames(self.tae, height, width)
+        tiles = self.tiles or _whole_frames(*self.compression, height, width)
         key = (tiles, min(frames, tiles.encode_tile), *(min(side, tiles.spatial_tile) for side in (height, width)))
         if self.key != key:
-            self.tae = None  # frees the graphs of the last shape before new ones are made
+            self.tae = self.key = None  # frees the graphs of the last shape before new ones are made
             self.tae = TemporalAutoencoder(pretrained=self.weights, dtype=self.dtype, **asdict(tiles))
             self.key = key
             logger.info("compiling for %d frames of %dx%d", key[1], key[3], key[2])
         return self.tae
 
 
-def _whole_frames(tae: TemporalAutoencoder, height: int, width: int) -> Tiles:
+def _whole_frames(time: int, space: int, height: int, width: int) -> Tiles:
     """Windows over time that do not overlap, of about CHUNK_PIXELS pixels, with frames left whole."""
-    time, space = tae.time_compression, tae.space_compression
     frames = max(1, CHUNK_PIXELS // (height * width * time)) * time
     side = -(-max(height, width) // space) * space
     return Tiles(encode_tile=frames, decode_tile=frames, decode_overlap=0, spatial_tile=side, spatial_overlap=0)
@@ -248,11 +249,11 @@ def _protocol(models: Models, options: Options) -> dict[str, object]:
         "resize": "cover, then centre crop" if options.image_size else "none",
         "tiles": asdict(options.tiles) if options.tiles else f"whole frames, in windows of about {CHUNK_PIXELS} pixels",
         "options": {key: value for key, value in asdict(options).items() if key != "tiles"},
-        "dtype": f"{models.dtype}: {models.tae.compute_dtype}",
+        "dtype": f"{models.dtype}: {models.compute_dtype}",
         "device": ms.get_context("device_target"),
         "weights": models.weights.name,
         "weights_sha256": models.sha256,
-        "config": dict(models.tae.config),
+        "config": models.config,
         "versions": {name: metadata.version(name) for name in ("mindspore", "numpy", "av")}
         | {"python": platform.python_version()},
     }

@@ -155,6 +155,17 @@ def test_a_model_serves_one_shape_at_a_time(weights, monkeypatch, random_nano):
     assert chosen == [(4096, 16), (2728, 24), (2728, 24), (8, 1920)]
 
 
+def test_weights_that_vanish_midway_are_an_error_for_each_input(random_nano, tmp_path):
+    path = tmp_path / "nano.safetensors"
+    random_nano.save(path)
+    models = module.Models(path, "fp32", None)
+    path.unlink()
+    for _ in range(2):
+        with pytest.raises(InputError, match="no file"):
+            models.get(9, 16, 16)
+    assert models.config["ch"] == 8
+
+
 def test_a_broken_single_file_stops_and_leaves_no_result(weights, tmp_path):
     noise = list(np.random.default_rng(0).integers(0, 256, (20, 64, 64, 3), np.uint8))
     clip = write(tmp_path / "a.mp4", noise)
