@@ -207,10 +207,16 @@ def _read_with_pyav(path: Path, wanted: list[int]) -> np.ndarray:
     return np.stack([found[index] for index in wanted])
 
 
-def _read_with_decord(path: Path, wanted: list[int]) -> np.ndarray:
-    reader = decord.VideoReader(str(path), num_threads=1)
-    _require_indices(path, wanted, len(reader))
-    return reader.get_batch(wanted).asnumpy()
+def _read_with_decord(path: Path, wanted: list[int]) -> np.ndarray | None:
+    """None where decord fails: PyAV then says why, or manages."""
+    try:
+        reader = decord.VideoReader(str(path), num_threads=1)
+        _require_indices(path, wanted, len(reader))
+        return reader.get_batch(wanted).asnumpy()
+    except InputError:
+        raise
+    except Exception:  # decord raises its own error and, for some files, RuntimeError
+        return None
 
 
 def _require_indices(path: Path, wanted: list[int], frames: int):

@@ -150,6 +150,17 @@ def test_damaged_videos_give_one_clear_error(tmp_path, damage):
     assert "\n" not in str(error.value)
 
 
+def test_damage_inside_gives_the_same_error_for_frames_by_number(tmp_path):
+    """decord opens such a file and raises an error of its own when it comes to the damage."""
+    path = write(tmp_path / "a.mp4", np.random.default_rng(0).integers(0, 256, (30, 64, 64, 3), np.uint8))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2 :] = bytes(len(content) - len(content) // 2)
+    path.write_bytes(content)
+    assert read_frames_at(path, [0]).shape == (1, 64, 64, 3)
+    with pytest.raises(InputError, match=r"a\.mp4.*damaged"):
+        read_frames_at(path, [0, 29])
+
+
 @pytest.mark.parametrize("name", REAL)
 def test_real_clips_are_read_whole_and_upright(shared, name):
     path = shared / "data" / "clips" / name

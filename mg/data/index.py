@@ -1,0 +1,111 @@
+"""Which files there are to learn from: a CSV or a folder becomes lists of videos and of images."""
+
+from __future__ import annotations
+
+import csv
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from mg.data.config import DataConfig
+from mg.errors import InputError
+from mg.files import require_file
+from mg.io import image, video
+from mg.io.media import is_image, is_video
+
+logger = logging.getLogger(__name__)
+
+MEDIA = video.SUFFIXES + image.SUFFIXES
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files in use, in an order that is always the same. Without images, single frames come from videos."""
+
+    videos: tuple[Path, ...]
+    images: tuple[Path, ...]
+
+
+def find_files(config: DataConfig) -> Files:
+    """The videos and images that `config` takes; files that its strategy never reads are left out.
+
+    Raises InputError for a missing folder or CSV, for a CSV's structure, and when nothing is left.
+    """
+    found = []
+    if config.video_folder is not None:
+        found += _list_files(config.video_folder, "video_folder", config.csv_path, "video", MEDIA)
+    if config.image_folder is not None:
+        found += _list_files(config.image_folder, "image_folder", config.image_csv_path, "image", image.SUFFIXES)
+    videos, images = [p for p in found if is_video(p)], [p for p in found if is_image(p)]
+    where = config.csv_path or config.video_folder or config.image_csv_path or config.image_folder
+    if config.takes_videos and not videos:
+        raise InputError(f"'{where}' has no video, but mixed_strategy={config.mixed_strategy} takes videos; add some")
+    used = Files(
+        videos=() if images and not config.takes_videos else tuple(videos),
+        images=tuple(images) if config.takes_images else (),
+    )
+    counts = (len(used.videos), len(videos), len(used.images), len(images), config.mixed_strategy)
+    logger.info("%s: %d of %d videos and %d of %d images are used, mixed_strategy=%s", where, *counts)
+    return used
+
+
+def scan_folder(folder: Path | str, field: str, suffixes: tuple[str, ...]) -> list[Path]:
+    """All files below `folder` with one of the suffixes that are not hidden, sorted.
+
+    field: what the folder is called in errors. Raises InputError when there is no folder, or no such file in it.
+    """
+    folder = _require_folder(folder, field)
+    found = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in suffixes and not path.name.startswith(".") and not path.is_dir()
+    )
+    if not found:
+        raise InputError(f"{field}='{folder}' holds no file with a suffix {' '.join(suffixes)}; put some there")
+    return found
+
+
+def read_csv(path: Path | str, column: str, suffixes: tuple[str, ...]) -> list[str]:
+    """The names in one column of a CSV (UTF-8, with a header), in order. Other columns are not looked at.
+
+    Raises InputError naming the CSV, and its lines that name no file with one of the suffixes.
+    """
+    path = require_file(path, "a CSV file")
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            rows = csv.reader(file, strict=True)
+            header = [name.strip() for name in next(rows, [])]
+            if column not in header:
+                raise InputError(
+                    f"'{path}' has no column '{column}' but {', '.join(header) or 'an empty first line'}; "
+                    f"its first line must name the columns, one of them '{column}'"
+                )
+            place = header.index(column)
+            names = [(rows.line_num, row[place].strip() if place < len(row) else "") for row in rows if row]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"'{path}' is no CSV in UTF-8 ({error}); save it as one") from None
+    if not names:
+        raise InputError(f"'{path}' lists no file: there is no row below its header; add some")
+    wrong = [str(line) for line, name in names if Path(name).suffix.lower() not in suffixes]
+    if wrong:
+        some = ", ".join(wrong[:5]) + (f" and {len(wrong) - 5} more" if len(wrong) > 5 else "")
+        raise InputError(
+            f"'{path}' names no file with a suffix {' '.join(suffixes)} in line {some}; complete or remove it"
+        )
+    return [name for _, name in names]
+
+
+def _list_files(
+    folder: Path | str, field: str, csv_path: Path | str | None, column: str, suffixes: tuple[str, ...]
+) -> list[Path]:
+    """What a CSV lists relative to `folder`, or all there is. A listed file that is missing shows when it is read."""
+    if csv_path is None:
+        return scan_folder(folder, field, suffixes)
+    folder = _require_folder(folder, field)
+    return [folder / name for name in read_csv(csv_path, column, suffixes)]
+
+
+def _require_folder(folder: Path | str, field: str) -> Path:
+    if not Path(folder).is_dir():
+        raise InputError(f"{field}='{folder}' is no folder; check the path")
+    return Path(folder)

@@ -1,0 +1,53 @@
+"""What a data configuration refuses, and says about it."""
+
+import pytest
+
+from mg.data.config import DataConfig
+from mg.errors import InputError
+
+
+@pytest.mark.parametrize(
+    "wrong, words",
+    [
+        ({"mixed_strategy": "videos"}, "mixed_video_random"),
+        ({"mixed_strategy": "mixed_video_random"}, "frame_buckets is empty"),
+        ({"frame_buckets": (0, 9)}, "frame_buckets=0"),
+        ({"frame_buckets": 9}, "frame_buckets=9"),
+        ({"mixed_image_ratio": 1.5}, "mixed_image_ratio=1.5"),
+        ({"mixed_image_ratio": True}, "mixed_image_ratio=True"),
+        ({"max_bad_share": -0.1}, "max_bad_share=-0.1"),
+        ({"sample_n_frames": 0}, "sample_n_frames=0"),
+        ({"sample_n_frames": 1}, "image_only"),
+        ({"sample_stride": 1.5}, "sample_stride=1.5"),
+        ({"image_size": (64, 64, 3)}, "two: height and width"),
+        ({"image_size": 8}, "image_size=8"),
+        ({"image_size": "256"}, "image_size='256'"),
+        ({"flip": "yes"}, "flip='yes'"),
+        ({"num_workers": 0}, "num_workers=0"),
+        ({"csv_path": ""}, "csv_path is an empty name"),
+        ({"video_folder": None}, "give video_folder"),
+        ({"video_folder": None, "csv_path": "a.csv"}, "csv_path is given without video_folder"),
+        ({"image_csv_path": "a.csv"}, "image_csv_path is given without image_folder"),
+        ({"video_folder": None, "image_folder": "i"}, "give video_folder"),
+        ({"image_folder": "i", "mixed_strategy": "video_only"}, "never takes an image"),
+        ({"image_folder": "i", "mixed_strategy": "mixed_video_random", "frame_buckets": (5, 9)}, "has no 1"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line(wrong, words):
+    with pytest.raises(InputError) as error:
+        DataConfig(**{"video_folder": "v", **wrong})
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_lists_and_one_number_become_tuples():
+    config = DataConfig(video_folder="v", image_size=64, frame_buckets=[1, 9], mixed_strategy="mixed_video_random")
+    assert config.image_size == (64, 64)
+    assert config.frame_buckets == (1, 9)
+    assert DataConfig(video_folder="v", image_size=[48, 64]).image_size == (48, 64)
+
+
+def test_images_alone_need_no_videos():
+    config = DataConfig(image_folder="i", mixed_strategy="image_only")
+    assert config.takes_images
+    assert not config.takes_videos
