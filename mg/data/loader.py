@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
+from math import ceil
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from mg.data.plan import IMAGE, VIDEO, Position, Sample, StepPlan, choices, plan
 from mg.errors import InputError
 from mg.io.pixels import to_clip
 
-_MOST_REPLACEMENTS = 100
+_MOST_REPLACEMENTS = 100  # so that a list with nothing good in it ends soon
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,8 @@ class TrainingData:
     """The steps of one rank, from `position` on.
 
     micro_batches: gradient accumulation. position: of a checkpoint; None starts at the beginning.
-    bad_files: those that earlier runs found, not to be reported again.
+    bad_files: those that earlier runs found, not to be reported again; as an attribute, what the iteration found so
+    far and why, also once it has ended with an error.
     Raises InputError when there is nothing to read; iteration does when too many files cannot be read.
     """
 
@@ -82,12 +83,14 @@ class TrainingData:
         found = find_files(config)
         self.config, self.seed = config, seed
         self.files = {VIDEO: found.videos, IMAGE: found.images}
-        self._bad_files = tuple(bad_files)
+        self.bad_files: dict[str, str] = {}
+        self._known_bad = tuple(bad_files)
         self._plan = (batch_size, micro_batches, rank, ranks, position or Position())
 
     def __iter__(self) -> Iterator[Step]:
         """Yield steps for ever; closing the iterator ends its threads."""
-        bad_files = BadFiles(len(set().union(*self.files.values())), self.config.max_bad_share, self._bad_files)
+        bad_files = BadFiles(len(set().union(*self.files.values())), self.config.max_bad_share, self._known_bad)
+        self.bad_files = bad_files.reasons
         sizes = {source: len(files) for source, files in self.files.items()}
         plans = plan_steps(self.config, sizes, self.seed, *self._plan)
         pool = ThreadPoolExecutor(self.config.num_workers, "read_clips")
@@ -102,7 +105,7 @@ class TrainingData:
     ) -> Iterator[tuple[StepPlan, list[Future]]]:
         """Each plan with its samples under way; so many steps are begun that twice num_workers samples are ahead."""
         batch_size, micro_batches, *_ = self._plan
-        ahead = 1 + -(-2 * self.config.num_workers // (batch_size * micro_batches))
+        ahead = 1 + ceil(2 * self.config.num_workers / (batch_size * micro_batches))
         begun = deque()
         while True:
             for plan in islice(plans, ahead - len(begun)):
@@ -118,16 +121,14 @@ class TrainingData:
         files, outcomes = self.files[sample.source], []
         for attempt, index in enumerate(self._candidates(sample)):
             try:
-                frames, short = self._read_file(files[index], sample, attempt)
+                random = choices(self.seed, sample, attempt)
+                frames, short = read_training_clip(files[index], sample.frames, self.config, random)
             except (InputError, OSError) as error:
                 outcomes.append((str(files[index]), str(error)))
                 continue
             outcomes.append((str(files[index]), None))
             return _Read(np.ascontiguousarray(to_clip(frames)), short, outcomes)
         return _Read(None, False, outcomes)
-
-    def _read_file(self, path: Path, sample: Sample, attempt: int) -> tuple[np.ndarray, bool]:
-        return read_training_clip(path, sample.frames, self.config, choices(self.seed, sample, attempt))
 
     def _candidates(self, sample: Sample) -> Iterator[int]:
         yield sample.index

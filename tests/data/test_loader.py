@@ -1,6 +1,9 @@
 """Training steps from real files: frames, crops, short and bad clips, ranks, resume, threads."""
 
 import logging
+import signal
+import subprocess
+import sys
 import threading
 from contextlib import closing
 from itertools import islice
@@ -8,6 +11,7 @@ from itertools import islice
 import numpy as np
 import pytest
 from clips import index_clip, index_image, indices
+from conftest import ROOT
 
 from mg.data.config import DataConfig
 from mg.data.loader import TrainingData
@@ -210,11 +214,13 @@ def test_what_earlier_runs_found_is_not_reported_again_and_changes_no_clip(damag
 
 def test_too_many_bad_files_end_it_once_ten_were_tried(damaged):
     config = DataConfig(video_folder=damaged, mixed_strategy="video_only", max_bad_share=0.1, **SMALL)
-    steps = []
+    data = TrainingData(config, 0, 1)
     with pytest.raises(InputError, match=r"2 of the 1\d files .* more than max_bad_share=0.1") as error:
-        steps.extend(TrainingData(config, 0, 1))
+        for _ in data:
+            pass
     assert "text.mp4" in str(error.value)
     assert "noise.mp4" in str(error.value)
+    assert set(data.bad_files) == {str(damaged / "text.mp4"), str(damaged / "noise.mp4")}
 
 
 def test_missing_files_of_a_csv_count_as_bad_and_all_bad_ends_at_once(tmp_path):
@@ -237,6 +243,28 @@ def test_closing_ends_the_threads(folder):
     assert threading.active_count() > before
     steps.close()
     assert threading.active_count() == before
+
+
+def test_an_interrupt_does_not_hang(folder):
+    program = f"""
+from mg.data.config import DataConfig
+from mg.data.loader import TrainingData
+for step in TrainingData(DataConfig(video_folder={str(folder)!r}, image_size=16), 0, 1):
+    print(step.number, flush=True)
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Whatever a shell starts in the background ignores SIGINT, and so would this.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    assert process.stdout.readline() == "0\n"
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert "KeyboardInterrupt" in errors
 
 
 @pytest.mark.parametrize(
