@@ -26,7 +26,7 @@ def adaptive_weight(norm_reconstruction: Tensor, norm_adversarial: Tensor, limit
     """norm_reconstruction / (norm_adversarial + eps), clipped to [0, limit]; no gradient flows through it.
 
     The norms are those of the gradients of the weighted reconstruction terms and of the adversarial term with respect
-    to the decoder's last weight.  VQGAN (arXiv 2012.09841), equation 7; eps as in its code.
+    to the decoder's last weight.  VQGAN (arXiv 2012.09841), section 3.1.
     """
     ratio = norm_reconstruction.astype(mstype.float32) / (norm_adversarial.astype(mstype.float32) + eps)
     return ops.stop_gradient(ops.clamp(ratio, 0.0, limit))
@@ -40,7 +40,7 @@ def switched_on(step: Tensor, start: int) -> Tensor:
 def lecam(real: Tensor, fake: Tensor, running_real: Tensor, running_fake: Tensor) -> Tensor:
     """mean (real - running_fake)^2 + mean (fake - running_real)^2, added to the discriminator's loss.
 
-    real, fake: logits; running_real, running_fake: scalars, their means so far.  LeCAM (arXiv 2104.03310), equation 4.
+    real, fake: logits; running_real, running_fake: scalars, their means so far.  LeCAM (arXiv 2104.03310).
     """
     from_fake = real.astype(mstype.float32) - ops.stop_gradient(running_fake)
     from_real = fake.astype(mstype.float32) - ops.stop_gradient(running_real)
@@ -48,5 +48,5 @@ def lecam(real: Tensor, fake: Tensor, running_real: Tensor, running_fake: Tensor
 
 
 def update_running_mean(running: Tensor, logits: Tensor, decay: float = 0.99) -> Tensor:
-    """The new running mean, `decay * running + (1 - decay) * mean(logits)`; no gradient.  arXiv 2104.03310, 3.2."""
+    """The new running mean, `decay * running + (1 - decay) * mean(logits)`; no gradient.  arXiv 2104.03310."""
     return ops.stop_gradient(decay * running + (1.0 - decay) * logits.astype(mstype.float32).mean())

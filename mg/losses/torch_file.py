@@ -1,8 +1,8 @@
 """Reads state dicts that PyTorch saved, without PyTorch, and without running what a file says.
 
-Both of its formats: the zip archive of 1.6 and later, and the stream of pickles before it, in which torchvision's VGG16
-and the heads of the lpips package are still published. A pickle may name any function to be called; ours may name
-OrderedDict, floating storages and the tensor that lies in one, and nothing else.
+Both of its formats: the zip archive of 1.6 and later, and the stream of pickles before it, in which the heads of the
+lpips package are still published. A pickle may name any function to be called; here it may name OrderedDict, floating
+storages and the tensor that lies in one, and nothing else.
 """
 
 from __future__ import annotations
