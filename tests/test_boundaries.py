@@ -8,9 +8,10 @@ from conftest import ROOT
 
 # Each room and what it must not import. Lower rooms never know higher ones.
 FORBIDDEN = {
-    "models": ("mg.io", "mg.data", "mg.metrics", "mg.inference", "av", "cv2", "PIL", "decord"),
+    "models": ("mg.losses", "mg.io", "mg.data", "mg.metrics", "mg.inference", "av", "cv2", "PIL", "decord"),
     "io": ("mg.models", "mg.data", "mg.metrics", "mg.inference", "mindspore"),
     "data": ("mg.models", "mg.metrics", "mg.inference"),
+    "losses": ("mg.io", "mg.data", "mg.metrics", "mg.inference"),
     "metrics": ("mg.models", "mg.inference", "mg.data", "mg.io"),
 }
 SOURCES = sorted(path for folder in ("mg", "scripts", "tools") for path in (ROOT / folder).rglob("*.py"))
@@ -42,6 +43,12 @@ def test_rooms_do_not_import_what_stands_above_them(room):
 def test_the_family_independent_layers_know_no_family():
     for path in (ROOT / "mg" / "models").glob("layers/*.py"):
         assert not any("models.tae" in name for name in imports(path)), path
+
+
+def test_losses_know_no_model():
+    for path in (ROOT / "mg" / "losses").rglob("*.py"):
+        known = {name for name in imports(path) if name.startswith("mg.models.")}
+        assert not {name for name in known if not name.startswith(("mg.models.layers", "mg.models.weights"))}, path
 
 
 def test_one_file_names_convolutions():

@@ -1,0 +1,107 @@
+"""LPIPS, version 0.1, on VGG16: the network and its weights file.  Zhang et al. (arXiv 1801.03924)."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from mindspore import Parameter, Tensor, nn, ops
+from mindspore import dtype as mstype
+from mindspore.common.initializer import initializer
+
+from mg.errors import InputError
+from mg.losses.vgg import VGG16, WIDTHS
+from mg.models import weights
+from mg.models.layers.folds import frames_first, to_frames
+
+FAMILY = "lpips_vgg"
+NO_BIASES = "its VGG16 has no biases: distances are perceptual, but not LPIPS, and not comparable with published ones"
+_REMEDY = (
+    "make the file with 'python tools/convert_lpips.py --vgg VGG16 --heads HEADS --target FILE' (docs/losses.md), "
+    "or turn the term off with perceptual_weight: 0"
+)
+_SHIFT = (-0.030, -0.088, -0.188)  # ImageNet's mean and deviation for pixels in [-1, 1]
+_SCALE = (0.458, 0.448, 0.450)
+_EPS = 1e-10
+_log = logging.getLogger(__name__)
+
+
+class Head(nn.Cell):
+    """Squared difference of two features of unit length, weighted by channel, averaged over space; in fp32.
+
+    Two (N, C, H, W) -> (N,).
+    """
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.weight = Parameter(initializer("ones", (channels,), mstype.float32))
+
+    def construct(self, x: Tensor, y: Tensor) -> Tensor:
+        difference = self.unit(x) - self.unit(y)
+        return ((difference * difference).mean((2, 3)) * self.weight).sum(1)
+
+    def unit(self, x: Tensor) -> Tensor:
+        """x divided by its length over channels. A pixel without any feature stays zero, with a finite gradient."""
+        x = x.astype(mstype.float32)
+        square = (x * x).sum(1, keepdims=True)
+        square = square + (square == 0).astype(mstype.float32)
+        return x / (ops.sqrt(square) + _EPS)
+
+
+class VGGDistance(nn.Cell):
+    """The network of LPIPS, frozen; its weights are random. `LPIPS` is the one to use."""
+
+    def __init__(self):
+        super().__init__()
+        self.vgg = VGG16()
+        self.heads = nn.CellList([Head(width) for width in WIDTHS])
+        self.shift = Tensor(_SHIFT, mstype.float32).reshape(1, 3, 1, 1)
+        self.scale = Tensor(_SCALE, mstype.float32).reshape(1, 3, 1, 1)
+        for parameter in self.get_parameters():
+            parameter.requires_grad = False
+
+    def construct(self, x: Tensor, y: Tensor) -> Tensor:
+        features_x, features_y = self.vgg(self.standardise(x)), self.vgg(self.standardise(y))
+        total = 0.0
+        for number, head in enumerate(self.heads):
+            total = total + head(features_x[number], features_y[number])
+        return total
+
+    def standardise(self, x: Tensor) -> Tensor:
+        return ((x.astype(mstype.float32) - self.shift) / self.scale).astype(x.dtype)
+
+
+class LPIPS(VGGDistance):
+    """Distances of images: (N, 3, H, W) in [-1, 1], twice -> (N,) in fp32.  H and W at least 16.
+
+    Convolutions compute in the type of the images. All parameters are frozen, and there is no dropout.
+    path: a file that `tools/convert_lpips.py` made. Raises InputError when it is missing or another file.
+    """
+
+    def __init__(self, path: Path | str | None):
+        super().__init__()
+        if path is None or not Path(path).is_file():
+            given = "no LPIPS weights are given" if path is None else f"there are no LPIPS weights at '{path}'"
+            raise InputError(f"{given}; {_REMEDY}")
+        file = weights.TensorFile(path)
+        if file.header.get("family") != FAMILY:
+            raise InputError(f"'{path}' does not hold LPIPS weights; {_REMEDY}")
+        weights.assign(self, weights.named_parameters(self), file, path)
+        self.biases = bool(file.header.get("biases"))
+        if not self.biases:
+            _log.warning("%s: %s", path, NO_BIASES)
+
+
+def write(path: Path | str, network: VGGDistance, biases: bool, dtype: str = "fp32") -> None:
+    """Write the weights of `network`; `biases` says whether its VGG16 came with them."""
+    weights.write(path, weights.named_parameters(network), {"family": FAMILY, "biases": biases}, dtype)
+
+
+def perceptual(lpips: nn.Cell, clip: Tensor, recon: Tensor) -> Tensor:
+    """3*H*W times the mean LPIPS of the frames: on the scale of an L1 difference summed over a frame.
+
+    clip, recon: (B, 3, T, H, W) in [-1, 1], of the type that the convolutions shall compute in.  An fp32 scalar.
+    """
+    height, width = clip.shape[3:]
+    distances = lpips(to_frames(frames_first(clip)), to_frames(frames_first(recon)))
+    return 3 * height * width * distances.mean()
