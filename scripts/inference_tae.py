@@ -9,6 +9,7 @@ from dataclasses import fields
 from mg import runtime
 from mg.errors import InputError
 from mg.inference.reconstruct import Options, reconstruct
+from mg.models.tile_plan import BLENDS
 from mg.models.tiling import Tiles
 
 _UNITS = {
@@ -34,9 +35,19 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--mode", default="graph", choices=runtime.MODES)
     parser.add_argument("--jit_level", choices=runtime.JIT_LEVELS, help="optimisation of graphs (default: MindSpore's)")
     parser.add_argument("--use_tile", action="store_true", help="tile in time and space, with the sizes below")
-    for field in fields(Tiles):
-        text = f"in {_UNITS[field.name]} (default: %(default)s)"
-        parser.add_argument(f"--{field.name}", type=int, default=field.default, help=text)
+    for name, unit in _UNITS.items():
+        parser.add_argument(
+            f"--{name}", type=int, default=getattr(Tiles, name), help=f"in {unit} (default: %(default)s)"
+        )
+    parser.add_argument(
+        "--blend", default=Tiles.blend, choices=BLENDS, help="of what tiles share (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--shared_statistics",
+        action=argparse.BooleanOptionalAction,
+        default=Tiles.shared_statistics,
+        help="normalise all tiles of a frame by a sample of the whole frame",
+    )
     parser.add_argument("--sample", action="store_true", help="decode a sample of the posterior instead of its mean")
     parser.add_argument("--seed", type=int, default=0, help="of the sample (default: %(default)s)")
     return parser.parse_args()

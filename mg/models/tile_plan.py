@@ -9,6 +9,9 @@ import numpy as np
 
 from mg.errors import InputError
 
+BLENDS = ("linear", "cosine", "mean")
+SAMPLED_BLOCKS = 8
+
 
 @dataclass(frozen=True)
 class Window:
@@ -52,22 +55,35 @@ def windows(length: int, tile: int, overlap: int, last_at_end: bool = False) -> 
     return [Window(start, min(start + tile, length)) for start in starts]
 
 
-def rising(overlap: int) -> np.ndarray:
-    """The later window's weights over an overlap of n samples: evenly from 1/2n to 1 - 1/2n."""
-    return (np.arange(overlap) + 0.5) / overlap
+def sampled(length: int, tile: int) -> np.ndarray:
+    """Indices of `tile` samples that stand for a whole axis: SAMPLED_BLOCKS runs of neighbours, spread evenly over it.
 
-
-def blend_weights(plan: Sequence[Window]) -> list[np.ndarray]:
-    """Weights of each window's samples, fp32, which sum to 1 at every sample.
-
-    Over an overlap the later window's weight rises evenly while the earlier one's falls.
+    All indices of an axis no longer than a tile.
     """
+    if length <= tile:
+        return np.arange(length)
+    block = max(1, tile // SAMPLED_BLOCKS)
+    starts = np.rint(np.linspace(0, length - block, -(-tile // block))).astype(int)
+    return np.add.outer(starts, np.arange(block)).ravel()[:tile]
+
+
+def rising(overlap: int, blend: str = "linear") -> np.ndarray:
+    """The later window's weights over an overlap of n samples; the earlier one's are what is missing to 1.
+
+    blend: "linear" rises evenly from 1/2n to 1 - 1/2n; "cosine" is its raised cosine, flat at both ends; "mean" is 1/2.
+    """
+    even = (np.arange(overlap) + 0.5) / overlap
+    return {"linear": even, "cosine": 0.5 - 0.5 * np.cos(np.pi * even), "mean": np.full(overlap, 0.5)}[blend]
+
+
+def blend_weights(plan: Sequence[Window], blend: str = "linear") -> list[np.ndarray]:
+    """Weights of each window's samples, fp32, which sum to 1 at every sample; see `rising`."""
     raw = [np.ones(window.length) for window in plan]
     for (before, w_before), (after, w_after) in zip(zip(plan, raw), zip(plan[1:], raw[1:])):
         overlap = before.stop - after.start
         if overlap > 0:
-            w_after[:overlap] *= rising(overlap)
-            w_before[-overlap:] *= 1 - rising(overlap)
+            w_after[:overlap] *= rising(overlap, blend)
+            w_before[-overlap:] *= 1 - rising(overlap, blend)
     total = np.zeros(plan[-1].stop)
     for window, weight in zip(plan, raw):
         total[window.start : window.stop] += weight

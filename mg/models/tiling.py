@@ -9,31 +9,41 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from mg.errors import InputError
-from mg.models.tile_plan import Window, blend_weights, check_tile, rising, windows
+from mg.models.tile_plan import BLENDS, Window, blend_weights, check_tile, rising, sampled, windows
 
 
 class Codec(Protocol):
-    """What tiling needs to know of a model."""
+    """What tiling needs to know of a model.
+
+    A tile's `state` is what the model handed back for the same tile of the window before, and None at first: a causal
+    model's cache. Models without one hand back None; with one, windows cannot overlap.
+    `reference` is one clip of a tile's size that stands for the whole frames the tiles are cut from, or None:
+    statistics over H and W are then its own, in every tile, so that tiles agree.
+    """
 
     time_compression: int
     space_compression: int
 
     def latent_frames(self, frames: int) -> int:
-        """How many latent frames so many frames become."""
+        """How many latent frames the first so many frames of a clip become; 0 for 0."""
 
     def frames(self, latent_frames: int) -> int:
-        """How many frames so many latent frames become."""
+        """How many frames the first so many latent frames become; 0 for 0. A causal model's first one may be fewer."""
 
-    def encode_tile(self, clip: np.ndarray) -> np.ndarray:
-        """(B, 3, T, H, W) in [-1, 1], H and W multiples of the compression -> moments (B, C, t, h, w)."""
+    def encode_tile(
+        self, clip: np.ndarray, state: Any = None, reference: np.ndarray | None = None
+    ) -> tuple[np.ndarray, Any]:
+        """(B, 3, T, H, W) in [-1, 1], H and W multiples of the compression -> moments (B, C, t, h, w), state."""
 
-    def decode_tile(self, latents: np.ndarray) -> np.ndarray:
-        """(B, z, t, h, w) -> (B, 3, T, H, W)."""
+    def decode_tile(
+        self, latents: np.ndarray, state: Any = None, reference: np.ndarray | None = None
+    ) -> tuple[np.ndarray, Any]:
+        """(B, z, t, h, w) -> (B, 3, T, H, W), state."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +51,9 @@ class Tiles:
     """Sizes of tiles and of what neighbours share, in frames and pixels. In time the defaults are Movie Gen's, 3.1.1.
 
     tile_batch: so many tiles of one range of frames go through the model at once.
+    blend: how the weights of two tiles change over what they share; see `mg.models.tile_plan.rising`.
+    shared_statistics: whether all tiles of a frame are normalised alike, by a sample of the whole frame that goes
+    through the model with every batch of tiles.
     """
 
     encode_tile: int = 32
@@ -50,6 +63,8 @@ class Tiles:
     spatial_tile: int = 256
     spatial_overlap: int = 64
     tile_batch: int = 1
+    blend: str = "linear"
+    shared_statistics: bool = True
 
     def check(self, codec: Codec) -> None:
         """Raise InputError, naming the field, for sizes that `codec` cannot use."""
@@ -57,6 +72,10 @@ class Tiles:
         check_tile("decode_tile", self.decode_tile, self.decode_overlap, codec.time_compression)
         check_tile("spatial_tile", self.spatial_tile, self.spatial_overlap, codec.space_compression)
         check_tile("tile_batch", self.tile_batch, 0, 1)
+        if self.blend not in BLENDS:
+            raise InputError(f"blend={self.blend!r} is unknown; use one of {', '.join(BLENDS)}")
+        if not isinstance(self.shared_statistics, bool):
+            raise InputError(f"shared_statistics={self.shared_statistics!r} must be True or False")
 
 
 def encode_stream(codec: Codec, tiles: Tiles, clips: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
@@ -66,122 +85,166 @@ def encode_stream(codec: Codec, tiles: Tiles, clips: Iterable[np.ndarray]) -> It
     overlap and one piece are held. Raises InputError for an empty stream and for a piece of another size.
     """
     unit = codec.space_compression
-    tile, overlap = tiles.spatial_tile // unit, tiles.spatial_overlap // unit
+    space = _Space(tiles, unit, unit, 1, codec.encode_tile)
+    time = _Time(
+        tiles.encode_tile // codec.time_compression,
+        tiles.encode_overlap // codec.time_compression,
+        codec.frames,
+        codec.latent_frames,
+        _same,
+        tiles.blend,
+    )
 
-    def encode(clip: np.ndarray) -> np.ndarray:
+    def process(clip: np.ndarray, states: list) -> tuple[np.ndarray, list]:
         below, right = -clip.shape[3] % unit, -clip.shape[4] % unit
-        clip = np.pad(clip, ((0, 0), (0, 0), (0, 0), (0, below), (0, right)), mode="edge")
-        return _in_space(clip, tile, overlap, unit, 1, tiles.tile_batch, codec.encode_tile)
+        return space.process(np.pad(clip, ((0, 0), (0, 0), (0, 0), (0, below), (0, right)), mode="edge"), states)
 
-    yield from _in_time(clips, tiles.encode_tile, tiles.encode_overlap, codec.latent_frames, encode)
+    yield from time.process(clips, process)
 
 
 def decode_stream(codec: Codec, tiles: Tiles, latents: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     """Frames (B, 3, T, H, W), some at a time, of latents that come in pieces (B, z, t, h, w)."""
-    unit = codec.space_compression
-    tile, overlap = tiles.spatial_tile // unit, tiles.spatial_overlap // unit
-    tile_t, overlap_t = (n // codec.time_compression for n in (tiles.decode_tile, tiles.decode_overlap))
+    space = _Space(tiles, codec.space_compression, 1, codec.space_compression, codec.decode_tile)
+    time = _Time(
+        tiles.decode_tile // codec.time_compression,
+        tiles.decode_overlap // codec.time_compression,
+        _same,
+        _same,
+        codec.frames,
+        tiles.blend,
+    )
+    yield from time.process(latents, space.process)
 
-    def decode(z: np.ndarray) -> np.ndarray:
-        return _in_space(z, tile, overlap, 1, unit, tiles.tile_batch, codec.decode_tile)
 
-    yield from _in_time(latents, tile_t, overlap_t, codec.frames, decode)
+@dataclass(frozen=True)
+class _Time:
+    """Windows over time: window k begins at latent frame k * (tile - overlap) and is `tile` latent frames long.
 
-
-def _in_time(
-    pieces: Iterable[np.ndarray],
-    tile: int,
-    overlap: int,
-    out_length: Callable[[int], int],
-    process: Callable[[np.ndarray], np.ndarray],
-) -> Iterator[np.ndarray]:
-    """Process windows over time, blend their overlaps linearly, and yield what no later window will change.
-
-    A last window that is shorter than a tile is filled up by repeating its last sample, and its surplus dropped: one
-    graph serves all windows. A stream that fits into one window is taken as it is.
+    into, out: where a latent frame begins, counted in what comes in and in what goes out.
+    latent_frames: how many latent frames so much of what comes in is.
     """
-    start, done = 0, 0
-    total = weight = None
-    for samples, last in _windows(pieces, tile, tile - overlap):
-        length = samples.shape[2]
-        missing = 0 if start == 0 else tile - length
-        filled = np.concatenate([samples] + [samples[:, :, -1:]] * missing, 2)
-        out = process(filled)[:, :, : out_length(length)]
-        ramp = _ramp(out.shape[2], 0 if start == 0 else out_length(overlap), 0 if last else out_length(overlap))
-        if total is None:
-            total, weight = out * ramp, ramp
-        else:
-            room = ((0, out_length(start) + out.shape[2] - done - total.shape[2]),)
-            total = np.pad(total, ((0, 0), (0, 0), *room, (0, 0), (0, 0)))
-            weight = np.pad(weight, (*room, (0, 0), (0, 0)))
-            total[:, :, -out.shape[2] :] += out * ramp
-            weight[-out.shape[2] :] += ramp
-        start += tile - overlap
-        ready = total.shape[2] if last else out_length(start) - done
-        yield total[:, :, :ready] / weight[:ready]
-        total, weight = total[:, :, ready:], weight[ready:]
-        done += ready
+
+    tile: int
+    overlap: int
+    into: Callable[[int], int]
+    latent_frames: Callable[[int], int]
+    out: Callable[[int], int]
+    blend: str
+
+    def process(
+        self, pieces: Iterable[np.ndarray], process: Callable[[np.ndarray, list], tuple[np.ndarray, list]]
+    ) -> Iterator[np.ndarray]:
+        """Process the windows, blend their overlaps, and yield what no later window will change.
+
+        A last window that is shorter than its fellows is filled up by repeating its last sample, and its surplus
+        dropped: one graph serves all. A stream that fits into one window is taken as it is.
+        """
+        waiting, states = None, []
+        for start, samples, last in self.windows(pieces):
+            stop, after = self.latent_frames(self.into(start) + samples.shape[2]), start + self.tile - self.overlap
+            missing = 0 if start == 0 else self.into(start + self.tile) - self.into(start) - samples.shape[2]
+            result, states = process(np.concatenate([samples] + [samples[:, :, -1:]] * missing, 2), states)
+            if states and self.overlap:
+                raise InputError(
+                    "this model hands a state from window to window, which then cannot overlap; "
+                    "set encode_overlap and decode_overlap to 0"
+                )
+            result = result[:, :, : self.out(stop) - self.out(start)]
+            if waiting is not None:
+                result = _blend(waiting, result, self.blend)
+            ready = self.out(stop if last else after) - self.out(start)
+            waiting = result[:, :, ready:].copy() if result.shape[2] > ready else None
+            yield result[:, :, :ready]
+
+    def windows(self, pieces: Iterable[np.ndarray]) -> Iterator[tuple[int, np.ndarray, bool]]:
+        """Cut a stream: (first latent frame, samples, whether it is the last) of each window, which may be short."""
+        start, held = 0, None
+        for piece in pieces:
+            if held is not None and piece.shape[:2] + piece.shape[3:] != held.shape[:2] + held.shape[3:]:
+                raise InputError(
+                    f"a stream of {held.shape} goes on with {piece.shape}; all its pieces must have one size"
+                )
+            held = piece if held is None else np.concatenate((held, piece), 2)
+            while held.shape[2] > self.into(start + self.tile) - self.into(start):
+                yield start, held[:, :, : self.into(start + self.tile) - self.into(start)], False
+                after = start + self.tile - self.overlap
+                held = held[:, :, self.into(after) - self.into(start) :]
+                start = after
+        if held is None or held.shape[2] == 0:
+            raise InputError("the stream is empty; give it at least one frame")
+        yield start, held, True
 
 
-def _windows(pieces: Iterable[np.ndarray], tile: int, step: int) -> Iterator[tuple[np.ndarray, bool]]:
-    """Cut a stream into windows of `tile` samples, `step` apart; the last one may be shorter and is marked."""
-    held = None
-    for piece in pieces:
-        if held is not None and piece.shape[:2] + piece.shape[3:] != held.shape[:2] + held.shape[3:]:
-            raise InputError(f"a stream of {held.shape} goes on with {piece.shape}; all its pieces must have one size")
-        held = piece if held is None else np.concatenate((held, piece), 2)
-        while held.shape[2] > tile:
-            yield held[:, :, :tile], False
-            held = held[:, :, step:]
-    if held is None or held.shape[2] == 0:
-        raise InputError("the stream is empty; give it at least one frame")
-    yield held, True
+@dataclass(frozen=True)
+class _Space:
+    """Tiles over H and W. They are planned in units of the compression: so many samples in, so many out."""
 
+    tiles: Tiles
+    compression: int
+    in_unit: int
+    out_unit: int
+    compute: Callable[..., tuple[np.ndarray, Any]]
 
-def _ramp(length: int, before: int, after: int) -> np.ndarray:
-    """(length, 1, 1) weights that rise over the first `before` samples and fall over the last `after`."""
-    ramp = np.ones(length, np.float32)
-    if before:
-        ramp[:before] *= rising(before)
-    if after:
-        ramp[-after:] *= 1 - rising(after)
-    return ramp[:, None, None]
+    def process(self, array: np.ndarray, states: list) -> tuple[np.ndarray, list]:
+        """Process tiles and blend them; states go in, and come out, one for each call of the model.
 
+        All tiles have one size: the last ones end at the edge, and more than two may then meet.
+        """
+        height, width = (side // self.in_unit for side in array.shape[3:])
+        spots = list(product(self.plan(height), self.plan(width)))
+        if len(spots) == 1:
+            result, state = self.compute(array, *states)
+            return result, _given([state])
+        if self.tiles.shared_statistics and len(array) > 1:  # each clip has statistics of its own
+            states = states or [[]] * len(array)
+            results, states = zip(*(self.process(clip[None], state) for clip, state in zip(array, states)))
+            return np.concatenate(results), list(states) if any(states) else []
+        batch = self.tiles.tile_batch
+        calls = [spots[first : first + batch] for first in range(0, len(spots), batch)]
+        reference = self.reference(array, height, width) if self.tiles.shared_statistics else None
+        out, after = None, []
+        for chosen, state in zip(calls, states or [None] * len(calls)):
+            inputs = [_cut(array, row, column, self.in_unit) for (row, _), (column, _) in chosen]
+            inputs = np.concatenate(inputs + inputs[-1:] * (batch - len(chosen)))
+            results, state = self.compute(inputs, state, reference)
+            after.append(state)
+            for ((row, row_weight), (column, column_weight)), result in zip(chosen, np.split(results, batch)):
+                if out is None:
+                    out = np.zeros((*result.shape[:3], height * self.out_unit, width * self.out_unit), np.float32)
+                _cut(out, row, column, self.out_unit)[...] += result * row_weight[:, None] * column_weight
+        return out, _given(after)
 
-def _in_space(
-    array: np.ndarray,
-    tile: int,
-    overlap: int,
-    in_unit: int,
-    out_unit: int,
-    batch: int,
-    process: Callable[[np.ndarray], np.ndarray],
-) -> np.ndarray:
-    """Process tiles over H and W and blend them; tile and overlap count units, of which H and W are multiples.
+    def plan(self, units: int) -> list[tuple[Window, np.ndarray]]:
+        """Each window of an axis, in units, with the weights of what comes out of it."""
+        tile, overlap = (n // self.compression for n in (self.tiles.spatial_tile, self.tiles.spatial_overlap))
+        plan = windows(units, tile, overlap, last_at_end=True)
+        samples = [Window(w.start * self.out_unit, w.stop * self.out_unit) for w in plan]
+        return list(zip(plan, blend_weights(samples, self.tiles.blend)))
 
-    All tiles have one size: the last ones end at the edge, and more than two may then meet.
-    """
-    height, width = (side // in_unit for side in array.shape[3:])
-    rows, columns = (windows(side, tile, overlap, last_at_end=True) for side in (height, width))
-    spots = list(product(_weighted(rows, out_unit), _weighted(columns, out_unit)))
-    if len(spots) == 1:
-        return process(array)
-    out = None
-    for first in range(0, len(spots), batch):
-        chosen = spots[first : first + batch]
-        inputs = [_cut(array, row, column, in_unit) for (row, _), (column, _) in chosen]
-        results = process(np.concatenate(inputs + inputs[-1:] * (batch - len(chosen))))
-        for ((row, row_weight), (column, column_weight)), result in zip(chosen, np.split(results, batch)):
-            if out is None:
-                out = np.zeros((*result.shape[:3], height * out_unit, width * out_unit), np.float32)
-            _cut(out, row, column, out_unit)[...] += result * row_weight[:, None] * column_weight
-    return out
-
-
-def _weighted(plan: list[Window], unit: int) -> list[tuple[Window, np.ndarray]]:
-    """Each window with the weights of its samples, `unit` samples to a step of the plan."""
-    return list(zip(plan, blend_weights([Window(w.start * unit, w.stop * unit) for w in plan])))
+    def reference(self, array: np.ndarray, height: int, width: int) -> np.ndarray:
+        """A tile put together from small blocks of the whole frame, spread evenly, at their own scale."""
+        tile = self.tiles.spatial_tile // self.compression
+        unit = np.arange(self.in_unit)
+        rows, columns = (np.add.outer(sampled(side, tile) * self.in_unit, unit).ravel() for side in (height, width))
+        return np.ascontiguousarray(array[..., rows, :][..., columns])
 
 
 def _cut(array: np.ndarray, row: Window, column: Window, unit: int) -> np.ndarray:
     return array[..., row.start * unit : row.stop * unit, column.start * unit : column.stop * unit]
+
+
+def _blend(before: np.ndarray, after: np.ndarray, blend: str) -> np.ndarray:
+    """`after`, blended over its first frames with what the window before said of them."""
+    shared = before.shape[2]
+    weight = rising(shared, blend).astype(np.float32)[:, None, None]
+    return np.concatenate((before + (after[:, :, :shared] - before) * weight, after[:, :, shared:]), 2)
+
+
+def _given(states: Iterable) -> list:
+    """The states, or an empty list if the model keeps none."""
+    states = list(states)
+    return states if any(state is not None for state in states) else []
+
+
+def _same(latent_frames: int) -> int:
+    return latent_frames

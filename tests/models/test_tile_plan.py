@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 
 from mg.errors import InputError
-from mg.models.tile_plan import Window, blend_weights, check_tile, windows
+from mg.models.tile_plan import BLENDS, Window, blend_weights, check_tile, sampled, windows
 
 PAIRS = [(1, 0), (2, 1), (4, 0), (4, 1), (4, 2), (4, 3), (8, 5), (16, 4), (32, 8), (33, 32), (200, 7)]
 
 
 @pytest.mark.parametrize("last_at_end", [False, True])
+@pytest.mark.parametrize("blend", BLENDS)
 @pytest.mark.parametrize("tile, overlap", PAIRS)
-def test_plans_cover_every_length_in_order_and_end_at_the_end(tile, overlap, last_at_end):
+def test_plans_cover_every_length_in_order_and_end_at_the_end(tile, overlap, blend, last_at_end):
     for length in range(1, 201):
         plan = windows(length, tile, overlap, last_at_end)
         assert plan[0].start == 0
@@ -23,7 +24,7 @@ def test_plans_cover_every_length_in_order_and_end_at_the_end(tile, overlap, las
         if last_at_end:
             assert plan[-1].length == min(tile, length)
         total = np.zeros(length)
-        for window, weight in zip(plan, blend_weights(plan)):
+        for window, weight in zip(plan, blend_weights(plan, blend)):
             assert weight.shape == (window.length,)
             assert weight.min() > 0
             total[window.start : window.stop] += weight
@@ -34,6 +35,28 @@ def test_the_ramp_is_linear():
     first, second = blend_weights([Window(0, 6), Window(2, 8)])
     np.testing.assert_allclose(first, [1, 1, 7 / 8, 5 / 8, 3 / 8, 1 / 8])
     np.testing.assert_allclose(second, [1 / 8, 3 / 8, 5 / 8, 7 / 8, 1, 1])
+
+
+def test_the_cosine_is_flat_at_both_ends_and_the_mean_everywhere():
+    _, second = blend_weights([Window(0, 68), Window(4, 72)], "cosine")
+    assert second[0] < 0.001
+    assert second[31] == pytest.approx(0.5, abs=0.02)
+    assert second[63] > 0.999
+    _, second = blend_weights([Window(0, 6), Window(2, 8)], "mean")
+    np.testing.assert_allclose(second, [0.5] * 4 + [1, 1])
+
+
+@pytest.mark.parametrize("tile", [1, 2, 12, 32, 100])
+def test_a_sample_of_an_axis_is_spread_over_all_of_it(tile):
+    for length in range(1, 201):
+        indices = sampled(length, tile)
+        assert len(indices) == min(length, tile)
+        assert indices.min() >= 0
+        assert indices.max() < length
+        assert (np.diff(indices) >= (1 if length <= tile else -tile)).all()
+    indices = sampled(1000, 32)
+    np.testing.assert_array_equal(indices[:8], [0, 1, 2, 3, 142, 143, 144, 145])
+    assert indices[-1] == 999
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Tiling and streaming through stand-in codecs that have no receptive field: tiled must equal untiled exactly."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -20,18 +22,43 @@ class MeanCodec:
     def frames(self, latent_frames):
         return latent_frames * self.time_compression
 
-    def encode_tile(self, clip):
+    def encode_tile(self, clip, state=None, reference=None):
         self.shapes.append(clip.shape)
         missing = -clip.shape[2] % self.time_compression
         clip = np.concatenate([clip] + [clip[:, :, -1:]] * missing, 2)
         b, c, t, h, w = clip.shape
         n, s = self.time_compression, self.space_compression
-        return clip.reshape(b, c, t // n, n, h // s, s, w // s, s).mean((3, 5, 7))
+        return clip.reshape(b, c, t // n, n, h // s, s, w // s, s).mean((3, 5, 7)), None
 
-    def decode_tile(self, latents):
+    def decode_tile(self, latents, state=None, reference=None):
         self.shapes.append(latents.shape)
         s = self.space_compression
-        return latents.repeat(self.time_compression, 2).repeat(s, 3).repeat(s, 4)
+        return latents.repeat(self.time_compression, 2).repeat(s, 3).repeat(s, 4), None
+
+
+class CausalCodec(MeanCodec):
+    """1 + 4n frames: the first alone, then running sums over the whole past, four frames to a latent."""
+
+    def __init__(self):
+        super().__init__(4, 8)
+
+    def latent_frames(self, frames):
+        return min(frames, 1) + -(-max(frames - 1, 0) // 4)
+
+    def frames(self, latent_frames):
+        return max(0, 4 * latent_frames - 3)
+
+    def encode_tile(self, clip, state=None, reference=None):
+        self.shapes.append(clip.shape)
+        sums = np.cumsum(clip, 2) + (0 if state is None else state)
+        missing = -(clip.shape[2] - (state is None)) % 4
+        ends = np.concatenate([sums] + [sums[:, :, -1:]] * missing, 2)[:, :, (0 if state is None else 3) :: 4]
+        return ends[..., ::8, ::8], sums[:, :, -1:]
+
+    def decode_tile(self, latents, state=None, reference=None):
+        self.shapes.append(latents.shape)
+        sums = np.cumsum(latents, 2) + (0 if state is None else state)
+        return sums.repeat(4, 2)[:, :, 3 if state is None else 0 :].repeat(8, 3).repeat(8, 4), sums[:, :, -1:]
 
 
 def index_clip(frames, height=16, width=16):
@@ -68,7 +95,7 @@ def whole(stream):
 )
 def test_tiled_in_time_equals_untiled(tile, overlap, frames, count):
     clip = index_clip(frames)
-    expected = MeanCodec().encode_tile(clip)
+    expected = MeanCodec().encode_tile(clip)[0]
     codec = MeanCodec()
     tiles = Tiles(encode_tile=tile, encode_overlap=overlap, decode_tile=tile, decode_overlap=overlap)
     latents = whole(encode_stream(codec, tiles, pieces(clip, [3, 1, 20])))
@@ -77,7 +104,7 @@ def test_tiled_in_time_equals_untiled(tile, overlap, frames, count):
     assert len(set(codec.shapes)) == 1
     decoder = MeanCodec()
     decoded = whole(decode_stream(decoder, tiles, pieces(expected, [1, 2])))
-    np.testing.assert_allclose(decoded, MeanCodec().decode_tile(expected), rtol=1e-6)
+    np.testing.assert_allclose(decoded, MeanCodec().decode_tile(expected)[0], rtol=1e-6)
     assert len(set(decoder.shapes)) == 1
 
 
@@ -86,7 +113,7 @@ def test_tiled_in_time_equals_untiled(tile, overlap, frames, count):
 def test_tiled_in_space_equals_untiled(batch, height, width, count):
     clip = index_clip(9, height, width)
     padded = np.pad(clip, ((0, 0), (0, 0), (0, 0), (0, -height % 8), (0, -width % 8)), mode="edge")
-    expected = MeanCodec().encode_tile(padded)
+    expected = MeanCodec().encode_tile(padded)[0]
     tiles = Tiles(spatial_tile=64, spatial_overlap=16, tile_batch=batch)
     codec = MeanCodec()
     np.testing.assert_allclose(whole(encode_stream(codec, tiles, [clip])), expected, atol=1e-5)
@@ -94,7 +121,7 @@ def test_tiled_in_space_equals_untiled(batch, height, width, count):
     assert len(set(codec.shapes)) == 1
     codec = MeanCodec()
     np.testing.assert_allclose(
-        whole(decode_stream(codec, tiles, [expected])), MeanCodec().decode_tile(expected), atol=1e-5
+        whole(decode_stream(codec, tiles, [expected])), MeanCodec().decode_tile(expected)[0], atol=1e-5
     )
     assert len(set(codec.shapes)) == 1
 
@@ -104,7 +131,9 @@ def test_other_compressions_work_the_same():
     tiles = Tiles(encode_tile=8, encode_overlap=4, spatial_tile=16, spatial_overlap=4)
     codec = MeanCodec(4, 4)
     tiles.check(codec)
-    np.testing.assert_allclose(whole(encode_stream(codec, tiles, [clip])), MeanCodec(4, 4).encode_tile(clip), rtol=1e-5)
+    np.testing.assert_allclose(
+        whole(encode_stream(codec, tiles, [clip])), MeanCodec(4, 4).encode_tile(clip)[0], rtol=1e-5
+    )
     assert len(codec.shapes) == 7 * 9
 
 
@@ -112,14 +141,63 @@ def test_overlaps_are_blended_linearly():
     """A codec that numbers its tiles shows the weights."""
 
     class Numbering(MeanCodec):
-        def decode_tile(self, latents):
-            return np.full_like(super().decode_tile(latents), len(self.shapes) - 1)
+        def decode_tile(self, latents, state=None, reference=None):
+            return np.full_like(super().decode_tile(latents)[0], len(self.shapes) - 1), None
 
     latents = np.zeros((1, 1, 6, 2, 2), np.float32)
     frames = whole(decode_stream(Numbering(), Tiles(), [latents]))[0, 0, :, 0, 0]
     np.testing.assert_allclose(frames[:16], 0)
     np.testing.assert_allclose(frames[16:32], (np.arange(16) + 0.5) / 16, rtol=1e-6)
     np.testing.assert_allclose(frames[32:], 1)
+
+
+@pytest.mark.parametrize("frames, count", [(1, 1), (29, 1), (30, 2), (61, 2), (100, 4)])
+@pytest.mark.parametrize("size", [16, 40])
+def test_a_causal_model_has_a_first_window_of_its_own_and_gets_its_state_back(frames, count, size):
+    clip = index_clip(frames, size, size)
+    tiles = Tiles(decode_overlap=0, spatial_tile=32, spatial_overlap=8, tile_batch=3)
+    codec, codec2 = CausalCodec(), CausalCodec()
+    tiles.check(codec)
+    tiled_in_space = 1 if size == 16 else 2  # four tiles of 32, three at a time
+    expected, _ = CausalCodec().encode_tile(clip)
+    latents = whole(encode_stream(codec, tiles, pieces(clip, [3, 1, 20])))
+    np.testing.assert_allclose(latents, expected, rtol=1e-5)
+    assert len(codec.shapes) == count * tiled_in_space
+    assert {shape[2] for shape in codec.shapes} <= ({29, 32} if count > 1 else {frames})
+    decoded = whole(decode_stream(codec2, tiles, pieces(expected, [1, 2])))
+    np.testing.assert_allclose(decoded[:, :, :frames], CausalCodec().decode_tile(expected)[0][:, :, :frames], rtol=1e-5)
+    assert decoded.shape[2] == codec.frames(expected.shape[2])
+    assert len({shape[2] for shape in codec2.shapes}) == 1
+
+
+def test_windows_of_a_model_with_state_cannot_overlap():
+    with pytest.raises(InputError, match="decode_overlap"):
+        list(decode_stream(CausalCodec(), Tiles(decode_overlap=8), [np.zeros((1, 1, 20, 2, 2), np.float32)]))
+
+
+def test_tiles_share_a_reference_that_samples_the_whole_frame_clip_by_clip():
+    references = []
+
+    class Watching(MeanCodec):
+        def encode_tile(self, clip, state=None, reference=None):
+            references.append(reference)
+            return super().encode_tile(clip)
+
+    clip = np.concatenate((index_clip(9, 64, 200), -index_clip(9, 64, 200)))
+    tiles = Tiles(spatial_tile=64, spatial_overlap=16)
+    latents = whole(encode_stream(Watching(), tiles, [clip]))
+    np.testing.assert_allclose(latents, MeanCodec().encode_tile(clip)[0], atol=1e-5)
+    assert len(references) == 2 * 4
+    for first, which in ((references[0], 0), (references[4], 1)):
+        assert first.shape == (1, 3, 9, 64, 64)
+        np.testing.assert_allclose(first.mean((0, 3, 4)), clip[which].mean((2, 3)), atol=1e-4)
+    assert all(reference is references[0] for reference in references[:4])
+    references.clear()
+    list(encode_stream(Watching(), replace(tiles, shared_statistics=False), [clip]))
+    assert references == [None] * 4
+    references.clear()
+    list(encode_stream(Watching(), tiles, [clip[..., :64]]))
+    assert references == [None]
 
 
 def test_two_streams_can_interleave_and_little_is_held():
@@ -138,7 +216,7 @@ def test_two_streams_can_interleave_and_little_is_held():
         taken[1].append(second)
         assert read[0] <= 8 * sum(piece.shape[2] for piece in taken[0]) + 1
     for which in (0, 1):
-        np.testing.assert_allclose(np.concatenate(taken[which], 2), MeanCodec().encode_tile(clips[which]), rtol=1e-6)
+        np.testing.assert_allclose(np.concatenate(taken[which], 2), MeanCodec().encode_tile(clips[which])[0], rtol=1e-6)
 
 
 def test_bad_streams_are_refused():
@@ -157,8 +235,16 @@ def test_bad_streams_are_refused():
 
 @pytest.mark.parametrize(
     "field, value",
-    [("encode_tile", 12), ("decode_overlap", 32), ("spatial_tile", 0), ("spatial_overlap", -8), ("tile_batch", 0)],
+    [
+        ("encode_tile", 12),
+        ("decode_overlap", 32),
+        ("spatial_tile", 0),
+        ("spatial_overlap", -8),
+        ("tile_batch", 0),
+        ("blend", "sharp"),
+        ("shared_statistics", 1),
+    ],
 )
 def test_bad_tiles_are_named(field, value):
-    with pytest.raises(InputError, match=f"{field}={value}"):
+    with pytest.raises(InputError, match=f"{field}={value!r}"):
         Tiles(**{field: value}).check(MeanCodec())

@@ -13,6 +13,7 @@ class GroupNorm(nn.Cell):
     """GroupNorm of (B, T, C, H, W) with the statistics of each frame, or of the whole clip.
 
     statistics: "frame" (over a frame's H, W and the group's channels) or "clip" (over T as well).
+    With `of_first`, the whole batch is normalised by the statistics of its first clip; see `twin_with_reference`.
     Computes in fp32 whatever the type of its input, and returns that type.
     """
 
@@ -20,6 +21,7 @@ class GroupNorm(nn.Cell):
         super().__init__()
         self.groups = groups
         self.per_clip = statistics == "clip"
+        self.of_first = False
         self.eps = eps
         self.weight = Parameter(initializer("ones", (channels,), mstype.float32))
         self.bias = Parameter(initializer("zeros", (channels,), mstype.float32))
@@ -43,9 +45,25 @@ class GroupNorm(nn.Cell):
         if self.per_clip:
             mean = mean.reshape(batch, frames, self.groups)
             mean = ops.broadcast_to(mean.mean(1, keep_dims=True), mean.shape)
+        if self.of_first:
+            mean = mean.reshape(batch, -1)
+            mean = ops.broadcast_to(mean[:1], mean.shape)
         return mean.reshape(-1)
 
     def per_channel(self, x: Tensor, channels: int) -> Tensor:
         """(B*T*groups,) -> (B*T, C)."""
         x = x.reshape(-1, self.groups, 1)
         return ops.broadcast_to(x, (x.shape[0], self.groups, channels // self.groups)).reshape(-1, channels)
+
+
+def twin_with_reference(network: nn.Cell, twin: nn.Cell) -> nn.Cell:
+    """Make `twin`, built like `network` and not yet compiled, share its parameters and read a reference.
+
+    The first clip of a batch is then the reference: its statistics normalise the whole batch, in every norm.
+    """
+    for (_, cell), (_, original) in zip(twin.cells_and_names(), network.cells_and_names()):
+        for name, parameter in original.parameters_and_names(expand=False):
+            setattr(cell, name.rpartition(".")[2], parameter)
+        if isinstance(cell, GroupNorm):
+            cell.of_first = True
+    return twin.set_train(False)

@@ -16,6 +16,7 @@ from mindspore import dtype as mstype
 from mg import runtime
 from mg.errors import InputError
 from mg.models import tiling, weights
+from mg.models.layers.norm import twin_with_reference
 from mg.models.posterior import draw_noise, sample
 from mg.models.tae.config import TAEConfig
 from mg.models.tae.decoder import Decoder
@@ -58,12 +59,22 @@ class TemporalAutoencoder(nn.Cell):
         spatial_tile: int = Tiles.spatial_tile,
         spatial_overlap: int = Tiles.spatial_overlap,
         tile_batch: int = Tiles.tile_batch,
+        blend: str = Tiles.blend,
+        shared_statistics: bool = Tiles.shared_statistics,
         dtype: str = "auto",
     ):
         super().__init__()
         self.use_tile = use_tile
         self.tiles = Tiles(
-            encode_tile, encode_overlap, decode_tile, decode_overlap, spatial_tile, spatial_overlap, tile_batch
+            encode_tile,
+            encode_overlap,
+            decode_tile,
+            decode_overlap,
+            spatial_tile,
+            spatial_overlap,
+            tile_batch,
+            blend,
+            shared_statistics,
         )
         self.compute_dtype = runtime.compute_dtype(dtype)
         file = None if pretrained is None else weights.TensorFile(pretrained)
@@ -71,6 +82,7 @@ class TemporalAutoencoder(nn.Cell):
         self.tiles.check(self)
         self.encoder = Encoder(self._config)
         self.decoder = Decoder(self._config)
+        self._twins = {}
         if file is not None:
             self._load(file)
         self.set_train(False)
@@ -161,14 +173,29 @@ class TemporalAutoencoder(nn.Cell):
         for frames in tiling.decode_stream(self, self.tiles, pieces):
             yield Tensor(frames)
 
-    def encode_tile(self, clip: np.ndarray) -> np.ndarray:
-        """One tile, for `mg.models.tiling`: (B, 3, T, H, W) fp32 -> mean and log-variance joined, (B, 2z, t, h, w)."""
-        mean, logvar = self.encoder(Tensor(clip).astype(self.compute_dtype))
-        return np.concatenate((mean.asnumpy(), logvar.asnumpy()), 1)
+    def encode_tile(
+        self, clip: np.ndarray, state: None = None, reference: np.ndarray | None = None
+    ) -> tuple[np.ndarray, None]:
+        """Tiles, for `mg.models.tiling`: (B, 3, T, H, W) fp32 -> mean and log-variance joined, (B, 2z, t, h, w)."""
+        return np.concatenate(self._compute(self.encoder, Encoder, clip, reference), 1), state
 
-    def decode_tile(self, latents: np.ndarray) -> np.ndarray:
-        """One tile, for `mg.models.tiling`: (B, z, t, h, w) fp32 -> (B, 3, 8t, 8h, 8w)."""
-        return self.decoder(Tensor(latents).astype(self.compute_dtype)).asnumpy()
+    def decode_tile(
+        self, latents: np.ndarray, state: None = None, reference: np.ndarray | None = None
+    ) -> tuple[np.ndarray, None]:
+        """Tiles, for `mg.models.tiling`: (B, z, t, h, w) fp32 -> (B, 3, 8t, 8h, 8w)."""
+        return self._compute(self.decoder, Decoder, latents, reference)[0], state
+
+    def _compute(
+        self, network: nn.Cell, kind: type[nn.Cell], array: np.ndarray, reference: np.ndarray | None
+    ) -> list[np.ndarray]:
+        """What `network` gives for a batch; with a reference, what its twin gives for both, less the reference's."""
+        if reference is not None:
+            if kind not in self._twins:
+                self._twins[kind] = twin_with_reference(network, kind(self._config))
+            network, array = self._twins[kind], np.concatenate((reference, array))
+        outputs = network(Tensor(array).astype(self.compute_dtype))
+        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+        return [output.asnumpy()[0 if reference is None else 1 :] for output in outputs]
 
     def __call__(self, x: Tensor, seed: int | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Reconstruct: (recon, z, mean, logvar), where recon has the shape of x and is decoded from z, the sample."""

@@ -1,11 +1,14 @@
 """The TAE in tiles and streams. Tiling itself is tested in test_tiling.py."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from conftest import NANO, random_clip, randomise
 
 from mg.errors import InputError
 from mg.models.tae.tae import TemporalAutoencoder
+from mg.models.tiling import Tiles, encode_stream
 
 TILES = {"encode_tile": 16, "decode_tile": 16, "decode_overlap": 8, "spatial_tile": 16, "spatial_overlap": 8}
 
@@ -16,8 +19,8 @@ def tiled():
     tae = randomise(TemporalAutoencoder(NANO, use_tile=True, **TILES))
     shapes = []
     encode, decode = tae.encode_tile, tae.decode_tile
-    tae.encode_tile = lambda clip: shapes.append(clip.shape) or encode(clip)
-    tae.decode_tile = lambda latents: shapes.append(latents.shape) or decode(latents)
+    tae.encode_tile = lambda clip, *more: shapes.append(clip.shape) or encode(clip, *more)
+    tae.decode_tile = lambda latents, *more: shapes.append(latents.shape) or decode(latents, *more)
     return tae, shapes
 
 
@@ -63,3 +66,39 @@ def test_bad_pieces_are_refused(tiled):
         list(tae.encode_stream([random_clip(1, 3, 16, 16), random_clip(1, 3, 16, 24)]))
     with pytest.raises(InputError, match="at least 16"):
         next(tae.encode_stream([random_clip(1, 3, 8, 16)]))
+
+
+def test_a_twin_normalises_the_batch_by_its_first_clip(random_nano):
+    x, y = (random_clip(1, 3, 9, 16, 16, seed=seed).asnumpy() * scale for seed, scale in ((0, 0.9), (1, 0.3)))
+    alone, _ = random_nano.encode_tile(x)
+    itself, _ = random_nano.encode_tile(x, None, x)
+    np.testing.assert_allclose(itself, alone, atol=1e-5)
+    by_other, _ = random_nano.encode_tile(x, None, y)
+    both, _ = random_nano.encode_tile(np.concatenate((x, y)), None, y)
+    np.testing.assert_allclose(both[:1], by_other, atol=1e-5)
+    np.testing.assert_allclose(both[1:], random_nano.encode_tile(y)[0], atol=1e-5)
+    assert np.abs(by_other - alone).max() > 0.01
+
+
+def test_a_twin_has_the_weights_of_its_model():
+    tae = randomise(TemporalAutoencoder(NANO))
+    z = random_clip(1, 4, 1, 2, 2).asnumpy()
+    before, _ = tae.decode_tile(z, None, z)
+    randomise(tae, seed=1)
+    after, _ = tae.decode_tile(z, None, z)
+    assert np.abs(after - before).max() > 0.01
+    np.testing.assert_allclose(after, tae.decode_tile(z)[0], atol=1e-5)
+    assert len(tae.trainable_params()) == len(TemporalAutoencoder(NANO).trainable_params())
+
+
+def test_shared_statistics_bring_tiles_closer_to_the_whole(random_nano):
+    """A frame that is dark and flat on one side, bright and rough on the other."""
+    rough = np.linspace(0, 1, 64, dtype=np.float32) * random_clip(1, 3, 8, 32, 64).asnumpy()
+    clip = 0.5 * rough + np.linspace(-0.5, 0.5, 64, dtype=np.float32)
+    whole, _ = random_nano.encode_tile(clip)
+    tiles = Tiles(encode_tile=8, spatial_tile=32, spatial_overlap=16)
+    errors = {}
+    for shared in (False, True):
+        ((latents),) = encode_stream(random_nano, replace(tiles, shared_statistics=shared), [clip])
+        errors[shared] = np.sqrt(np.mean((latents - whole) ** 2))
+    assert errors[True] < 0.5 * errors[False], errors
