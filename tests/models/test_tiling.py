@@ -50,10 +50,9 @@ class CausalCodec(MeanCodec):
 
     def encode_tile(self, clip, state=None, reference=None):
         self.shapes.append(clip.shape)
-        sums = np.cumsum(clip, 2) + (0 if state is None else state)
         missing = -(clip.shape[2] - (state is None)) % 4
-        ends = np.concatenate([sums] + [sums[:, :, -1:]] * missing, 2)[:, :, (0 if state is None else 3) :: 4]
-        return ends[..., ::8, ::8], sums[:, :, -1:]
+        sums = np.cumsum(np.concatenate([clip] + [clip[:, :, -1:]] * missing, 2), 2) + (0 if state is None else state)
+        return sums[:, :, (0 if state is None else 3) :: 4, ::8, ::8], sums[:, :, -1:]
 
     def decode_tile(self, latents, state=None, reference=None):
         self.shapes.append(latents.shape)

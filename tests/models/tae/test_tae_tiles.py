@@ -101,4 +101,4 @@ def test_shared_statistics_bring_tiles_closer_to_the_whole(random_nano):
     for shared in (False, True):
         ((latents),) = encode_stream(random_nano, replace(tiles, shared_statistics=shared), [clip])
         errors[shared] = np.sqrt(np.mean((latents - whole) ** 2))
-    assert errors[True] < 0.5 * errors[False], errors
+    assert errors[True] < 0.6 * errors[False], errors
