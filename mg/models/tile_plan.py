@@ -55,6 +55,12 @@ def windows(length: int, tile: int, overlap: int, last_at_end: bool = False) -> 
     return [Window(start, min(start + tile, length)) for start in starts]
 
 
+def edges(plan: Sequence[Window]) -> list[int]:
+    """Every line inside an axis where a window of the plan starts (and its ramp begins) or ends (and its ramp has)."""
+    inside = {line for window in plan for line in (window.start, window.stop)} - {0, plan[-1].stop}
+    return sorted(inside)
+
+
 def sampled(length: int, tile: int) -> np.ndarray:
     """Indices of `tile` samples that stand for a whole axis: SAMPLED_BLOCKS runs of neighbours, spread evenly over it.
 

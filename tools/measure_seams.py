@@ -1,0 +1,151 @@
+"""Measure what tiling costs: tiled against untiled reconstructions of real clips, for several ways of tiling.
+
+Untiled clips must fit into memory: measure space on few large frames (the defaults), time on many small ones
+(--num_frames 80 --max_side 160). Writes a JSON file with every clip's figures, and prints their means as a table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import replace
+from itertools import islice
+
+import numpy as np
+from tqdm import tqdm
+
+from mg import runtime
+from mg.data.transforms import resize_and_crop
+from mg.errors import InputError
+from mg.files import whole_file
+from mg.io import pixels, video
+from mg.io.media import find_media, is_video
+from mg.metrics.seams import step_ratio
+from mg.models import tiling
+from mg.models.tae.tae import DEFAULT_WEIGHTS, TemporalAutoencoder
+from mg.models.tile_plan import edges, windows
+from mg.models.tiling import Tiles
+
+AXES = {"t": 2, "y": 3, "x": 4}
+
+
+def variants(tiles: Tiles) -> dict[str, Tiles]:
+    alone = replace(tiles, shared_statistics=False)
+    shared = replace(tiles, shared_statistics=True)
+    return {
+        "no overlap": replace(alone, encode_overlap=0, decode_overlap=0, spatial_overlap=0),
+        "mean blend": replace(alone, blend="mean"),
+        "linear blend": replace(alone, blend="linear"),
+        "cosine blend": replace(alone, blend="cosine"),
+        "shared statistics, linear": replace(shared, blend="linear"),
+        "shared statistics, cosine": replace(shared, blend="cosine"),
+    }
+
+
+def load(path, frames: int, max_side: int, unit: int) -> np.ndarray:
+    """(1, 3, T, H, W) from the start of a clip, shrunk to `max_side`, H and W cut to multiples of `unit`."""
+    clip = []
+    for frame in islice(video.read_frames(path), frames):
+        height, width, _ = frame.shape
+        scale = min(1.0, max_side / max(height, width))
+        size = (int(side * scale) // unit * unit for side in (height, width))
+        clip.append(resize_and_crop(frame, *size))
+    return pixels.to_clip(np.stack(clip))[None]
+
+
+def lines(tae: TemporalAutoencoder, tiles: Tiles, shape: tuple[int, ...]) -> dict[str, list[int]]:
+    """Where tiles start or end, along t, y and x of the pixels."""
+    _, _, frames, height, width = shape
+    time = set(edges(windows(frames, tiles.encode_tile, tiles.encode_overlap)))
+    time |= set(edges(windows(tae.frames(tae.latent_frames(frames)), tiles.decode_tile, tiles.decode_overlap)))
+    space = (
+        edges(windows(side, tiles.spatial_tile, tiles.spatial_overlap, last_at_end=True)) for side in (height, width)
+    )
+    return dict(zip(AXES, (sorted(line for line in time if line < frames), *space)))
+
+
+def decibels(signal: float, error: np.ndarray) -> float | None:
+    power = float(np.mean(np.square(error, dtype=np.float64)))
+    return None if power == 0 else 10 * np.log10(signal / power)
+
+
+def compare(tae: TemporalAutoencoder, tiles: Tiles, clip, whole_moments, whole) -> dict[str, float | None]:
+    """Figures of one way of tiling; PSNR in dB with peak-to-peak 2, losses are untiled minus tiled."""
+    frames, channels = clip.shape[2], whole_moments.shape[1] // 2
+    moments = np.concatenate(list(tiling.encode_stream(tae, tiles, [clip])), 2)
+
+    def decode(mean: np.ndarray) -> np.ndarray:
+        return np.concatenate(list(tiling.decode_stream(tae, tiles, [mean])), 2)[:, :, :frames]
+
+    tiled = decode(moments[:, :channels])
+    decoded_only = decode(whole_moments[:, :channels])
+    mean, whole_mean = moments[:, :channels], whole_moments[:, :channels]
+    row = {
+        "latents_db": decibels(float(whole_mean.var()), mean - whole_mean),
+        "psnr_to_untiled": decibels(4, tiled - whole),
+        "psnr_loss": decibels(4, whole - clip) - decibels(4, tiled - clip),
+        "psnr_loss_decode_only": decibels(4, whole - clip) - decibels(4, decoded_only - clip),
+    }
+    for letter, at in lines(tae, tiles, clip.shape).items():
+        before, after, error = (step_ratio(a, AXES[letter], at) for a in (whole, tiled, tiled - whole))
+        row[f"seam_{letter}"] = after / before if before and after else None
+        row[f"error_{letter}"] = error
+    return row
+
+
+def table(rows: dict[str, dict[str, dict]]) -> str:
+    """Markdown: a line for each way of tiling, means over clips; ratios as geometric means."""
+    ways = list(next(iter(rows.values())))
+    keys = list(next(iter(rows.values()))[ways[0]])
+    text = [f"| tiling | {' | '.join(keys)} |", "|---" * (len(keys) + 1) + "|"]
+    for way in ways:
+        cells = []
+        for key in keys:
+            values = [row[way][key] for row in rows.values() if row[way][key] is not None]
+            ratio = key.startswith(("seam", "error"))
+            mean = np.exp(np.mean(np.log(values))) if ratio and values else np.mean(values) if values else None
+            cells.append("-" if mean is None else f"{mean:.3f}" if "loss" in key or ratio else f"{mean:.1f}")
+        text.append(f"| {way} | {' | '.join(cells)} |")
+    return "\n".join(text)
+
+
+def main() -> None:
+    parser = runtime.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--input", required=True, help="a video, or a folder of videos")
+    parser.add_argument("--ckpt_path", default=DEFAULT_WEIGHTS, help="weights of a TAE (default: the shipped model)")
+    parser.add_argument("--output_path", default="seams.json", help="JSON file (default: %(default)s)")
+    parser.add_argument("--num_frames", type=int, default=8, help="of each clip (default: %(default)s)")
+    parser.add_argument("--max_side", type=int, default=640, help="shrink larger frames to it (default: %(default)s)")
+    parser.add_argument("--spatial_tile", type=int, default=Tiles.spatial_tile)
+    parser.add_argument("--spatial_overlap", type=int, default=Tiles.spatial_overlap)
+    parser.add_argument("--tile_batch", type=int, default=2)
+    parser.add_argument("--device_target", default="CPU", choices=runtime.DEVICES)
+    args = parser.parse_args()
+    runtime.setup(args.device_target)
+    tiles = Tiles(spatial_tile=args.spatial_tile, spatial_overlap=args.spatial_overlap, tile_batch=args.tile_batch)
+    if args.num_frames < 1 or args.max_side < 16:
+        raise InputError(f"num_frames={args.num_frames} must be at least 1 and max_side={args.max_side} at least 16")
+    tae = TemporalAutoencoder(pretrained=args.ckpt_path)
+    tiles.check(tae)
+    rows = {}
+    for path in filter(is_video, find_media(args.input, leave_out=args.output_path)):
+        clip = load(path, args.num_frames, args.max_side, tae.space_compression)
+        if not any(lines(tae, tiles, clip.shape).values()):
+            continue
+        whole_tae = TemporalAutoencoder(pretrained=args.ckpt_path)  # a model of its own: its graphs go with it
+        moments, _ = whole_tae.encode_tile(clip)
+        whole = whole_tae.decode_tile(moments[:, : moments.shape[1] // 2])[0][:, :, : clip.shape[2]]
+        del whole_tae
+        name = f"{path.name} {clip.shape[2]}x{clip.shape[4]}x{clip.shape[3]}"
+        bar = tqdm(variants(tiles).items(), desc=name, unit="way")
+        rows[name] = {way: compare(tae, chosen, clip, moments, whole) for way, chosen in bar}
+    if not rows:
+        raise InputError(f"no clip of '{args.input}' is larger than a tile; give larger ones or smaller tiles")
+    text = table(rows)
+    with whole_file(args.output_path) as part:
+        part.write_text(json.dumps({"clips": rows, "table": text}, indent=2) + "\n")
+    tqdm.write(text)
+
+
+if __name__ == "__main__":
+    runtime.run_script(main)
