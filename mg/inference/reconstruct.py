@@ -210,10 +210,13 @@ def _round_trip(
     latents = (z if options.sample else mean for z, mean, _ in tae.encode_stream(clips(), seed=options.seed))
     for piece in tae.decode_stream(latents):
         recon = piece.asnumpy()[0, :, : len(waiting), :height, :width]
-        if not np.isfinite(recon).all():
-            raise InputError(f"the reconstruction of '{source}' is not finite in {tae.compute_dtype}; use --dtype fp32")
-        for frame in pixels.to_frames(recon):
-            yield waiting.popleft(), frame
+        for index in range(recon.shape[1]):
+            frame = recon[:, index : index + 1]
+            if not np.isfinite(frame).all():
+                raise InputError(
+                    f"the reconstruction of '{source}' is not finite in {tae.compute_dtype}; use --dtype fp32"
+                )
+            yield waiting.popleft(), pixels.to_frames(frame)[0]
 
 
 def _sized(frame: np.ndarray, options: Options) -> np.ndarray:

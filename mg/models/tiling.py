@@ -97,7 +97,9 @@ def encode_stream(codec: Codec, tiles: Tiles, clips: Iterable[np.ndarray]) -> It
 
     def process(clip: np.ndarray, states: list) -> tuple[np.ndarray, list]:
         below, right = -clip.shape[3] % unit, -clip.shape[4] % unit
-        return space.process(np.pad(clip, ((0, 0), (0, 0), (0, 0), (0, below), (0, right)), mode="edge"), states)
+        if below or right:
+            clip = np.pad(clip, ((0, 0), (0, 0), (0, 0), (0, below), (0, right)), mode="edge")
+        return space.process(clip, states)
 
     yield from time.process(clips, process)
 
@@ -140,10 +142,8 @@ class _Time:
         dropped: one graph serves all. A stream that fits into one window is taken as it is.
         """
         waiting, states = None, []
-        for start, samples, last in self.windows(pieces):
-            stop, after = self.latent_frames(self.into(start) + samples.shape[2]), start + self.tile - self.overlap
-            missing = 0 if start == 0 else self.into(start + self.tile) - self.into(start) - samples.shape[2]
-            result, states = process(np.concatenate([samples] + [samples[:, :, -1:]] * missing, 2), states)
+        for start, stop, samples, last in self.windows(pieces):
+            result, states = process(samples, states)
             if states and self.overlap:
                 raise InputError(
                     "this model hands a state from window to window, which then cannot overlap; "
@@ -152,27 +152,44 @@ class _Time:
             result = result[:, :, : self.out(stop) - self.out(start)]
             if waiting is not None:
                 result = _blend(waiting, result, self.blend)
-            ready = self.out(stop if last else after) - self.out(start)
+            ready = self.out(stop if last else start + self.tile - self.overlap) - self.out(start)
             waiting = result[:, :, ready:].copy() if result.shape[2] > ready else None
             yield result[:, :, :ready]
 
-    def windows(self, pieces: Iterable[np.ndarray]) -> Iterator[tuple[int, np.ndarray, bool]]:
-        """Cut a stream: (first latent frame, samples, whether it is the last) of each window, which may be short."""
-        start, held = 0, None
+    def windows(self, pieces: Iterable[np.ndarray]) -> Iterator[tuple[int, int, np.ndarray, bool]]:
+        """Cut a stream: first and last latent frame, samples and whether it is the last, of each window.
+
+        The samples are valid until the next window is asked for.
+        """
+        start, filled, buffer = 0, 0, None
         for piece in pieces:
-            if held is not None and piece.shape[:2] + piece.shape[3:] != held.shape[:2] + held.shape[3:]:
-                raise InputError(
-                    f"a stream of {held.shape} goes on with {piece.shape}; all its pieces must have one size"
-                )
-            held = piece if held is None else np.concatenate((held, piece), 2)
-            while held.shape[2] > self.into(start + self.tile) - self.into(start):
-                yield start, held[:, :, : self.into(start + self.tile) - self.into(start)], False
-                after = start + self.tile - self.overlap
-                held = held[:, :, self.into(after) - self.into(start) :]
-                start = after
-        if held is None or held.shape[2] == 0:
+            if buffer is None:
+                most = self.into(2 * self.tile) - self.into(self.tile)
+                buffer = np.empty((*piece.shape[:2], most, *piece.shape[3:]), piece.dtype)
+            elif piece.shape[:2] + piece.shape[3:] != buffer.shape[:2] + buffer.shape[3:]:
+                before = (*buffer.shape[:2], "T", *buffer.shape[3:])
+                raise InputError(f"a stream of {before} goes on with {piece.shape}; all its pieces must have one size")
+            while piece.shape[2]:
+                if filled == self.length(start):
+                    yield start, start + self.tile, buffer[:, :, :filled], False
+                    following = start + self.tile - self.overlap
+                    moved = self.into(following) - self.into(start)
+                    start, filled = following, filled - moved
+                    buffer[:, :, :filled] = buffer[:, :, moved : moved + filled].copy()
+                taken = min(self.length(start) - filled, piece.shape[2])
+                buffer[:, :, filled : filled + taken] = piece[:, :, :taken]
+                filled, piece = filled + taken, piece[:, :, taken:]
+        if not filled:
             raise InputError("the stream is empty; give it at least one frame")
-        yield start, held, True
+        stop = self.latent_frames(self.into(start) + filled)
+        if start > 0:
+            buffer[:, :, filled:] = buffer[:, :, filled - 1 : filled]
+            filled = self.length(start)
+        yield start, stop, buffer[:, :, :filled], True
+
+    def length(self, start: int) -> int:
+        """Samples of the window that begins at latent frame `start`."""
+        return self.into(start + self.tile) - self.into(start)
 
 
 @dataclass(frozen=True)
@@ -234,10 +251,14 @@ def _cut(array: np.ndarray, row: Window, column: Window, unit: int) -> np.ndarra
 
 
 def _blend(before: np.ndarray, after: np.ndarray, blend: str) -> np.ndarray:
-    """`after`, blended over its first frames with what the window before said of them."""
+    """`after`, blended over its first frames with what the window before said of them; may change both arrays."""
     shared = before.shape[2]
     weight = rising(shared, blend).astype(np.float32)[:, None, None]
-    return np.concatenate((before + (after[:, :, :shared] - before) * weight, after[:, :, shared:]), 2)
+    after = np.require(after, requirements="W")
+    before *= 1 - weight
+    after[:, :, :shared] *= weight
+    after[:, :, :shared] += before
+    return after
 
 
 def _given(states: Iterable) -> list:

@@ -1,0 +1,123 @@
+"""Measure peak memory: that it does not grow with the length of a clip, nor with the number of tiles.
+
+Every case is a process of its own, of which the peak resident size is taken. Cases:
+  lengths    scripts/inference_tae.py on clips of 64, 256 and 1024 frames of 320x240
+  tiles      scripts/inference_tae.py --use_tile on 32 frames that are 1 tile and 4 tiles large
+  4k         scripts/inference_tae.py --use_tile on 8 frames of 3840x2160, in tiles of 8 frames
+  stand_in   33 and 330 frames of 3840x2160 through encode and decode streams with a model that only averages:
+             all buffers of tiling are real, and there is no network
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from fractions import Fraction
+from itertools import cycle, islice
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from mg import runtime
+from mg.data.sample_clip import draw_sample_clip
+from mg.data.transforms import resize_and_crop
+from mg.files import whole_file
+from mg.io.video import write_video
+from mg.models.tiling import Tiles, decode_stream, encode_stream
+
+SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "inference_tae.py"
+SHORT_TILES = ("--use_tile", "--encode_tile", "8", "--decode_tile", "8", "--decode_overlap", "0", "--tile_batch", "3")
+CASES = {
+    "lengths": [(frames, 240, 320, ()) for frames in (64, 256, 1024)],
+    "tiles": [(32, side, side, ("--use_tile",)) for side in (256, 448)],
+    "4k": [(8, 2160, 3840, SHORT_TILES)],
+    "stand_in": [(frames, 2160, 3840, None) for frames in (33, 330)],
+}
+
+
+class AveragingCodec:
+    """Averages blocks of 8x8x8 and repeats them back: all the buffers of a model, and none of its arithmetic."""
+
+    time_compression = space_compression = 8
+
+    def latent_frames(self, frames: int) -> int:
+        return -(-frames // 8)
+
+    def frames(self, latent_frames: int) -> int:
+        return 8 * latent_frames
+
+    def encode_tile(self, clip, state=None, reference=None):
+        clip = clip[:, :, ::8] if clip.shape[2] % 8 else (clip[:, :, ::8] + clip[:, :, 7::8]) / 2
+        b, c, t, h, w = clip.shape
+        return clip.reshape(b, c, t, h // 8, 8, w // 8, 8).mean((4, 6)), None
+
+    def decode_tile(self, latents, state=None, reference=None):
+        return latents.repeat(8, 2).repeat(8, 3).repeat(8, 4), None
+
+
+def stream_stand_in(frames: int, height: int, width: int) -> None:
+    """Encode and decode frames that are made as they are needed, counting what comes out."""
+    ramp = np.linspace(-1, 1, width, dtype=np.float32)
+    clips = (np.broadcast_to(np.roll(ramp, n), (1, 3, 1, height, width)) for n in range(frames))
+    codec, tiles, count = AveragingCodec(), Tiles(), 0
+    with tqdm(total=frames, desc=f"{frames} frames of {width}x{height}", unit="frame") as bar:
+        for piece in decode_stream(codec, tiles, encode_stream(codec, tiles, clips)):
+            count += piece.shape[2]
+            bar.update(min(piece.shape[2], frames - bar.n))
+    if not frames <= count < frames + 8:
+        raise RuntimeError(f"{count} frames came out of {frames}")
+
+
+def draw(path: Path, frames: int, height: int, width: int) -> None:
+    drawn = [resize_and_crop(frame, height, width) for frame in draw_sample_clip(min(frames, 64))]
+    with write_video(path, Fraction(24)) as file:
+        for frame in islice(cycle(drawn + drawn[::-1]), frames):
+            file.write(frame)
+
+
+def peak(command: list[str]) -> tuple[float, float]:
+    """(GB at the peak, seconds) of a process that must succeed."""
+    start = time.perf_counter()
+    process = subprocess.Popen([sys.executable, *command])
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise RuntimeError(f"{' '.join(command)} ended with {status}")
+    return usage.ru_maxrss / 1e6, time.perf_counter() - start
+
+
+def measure(frames: int, height: int, width: int, flags: tuple[str, ...] | None) -> dict[str, float]:
+    if flags is None:
+        memory, seconds = peak([__file__, "--one", str(frames), str(height), str(width)])
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            clip = Path(folder) / "clip.mp4"
+            draw(clip, frames, height, width)
+            memory, seconds = peak([str(SCRIPT), "--input", str(clip), "--output_path", f"{folder}/out", *flags])
+    return {"frames": frames, "height": height, "width": width, "peak_gb": memory, "seconds": seconds}
+
+
+def main() -> None:
+    parser = runtime.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--case", nargs="+", default=list(CASES), choices=CASES)
+    parser.add_argument("--output_path", default="memory.json", help="JSON file (default: %(default)s)")
+    parser.add_argument("--one", type=int, nargs=3, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.one:
+        return stream_stand_in(*args.one)
+    rows = {}
+    for case in args.case:
+        rows[case] = [measure(*one) for one in CASES[case]]
+        for row in rows[case]:
+            tqdm.write("{frames} frames of {width}x{height}: {peak_gb:.2f} GB, {seconds:.0f} s".format(**row))
+    with whole_file(args.output_path) as part:
+        part.write_text(json.dumps(rows, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    runtime.run_script(main)
