@@ -105,6 +105,7 @@ def reconstruct(
         },
         "clips": rows,
         "failed": failed,
+        "graphs_compiled": models.graphs,
         "protocol": _protocol(models, options),
     }
     with whole_file(output / "metrics.json") as part:
@@ -126,12 +127,19 @@ class Models:
         self.compression = tae.time_compression, tae.space_compression
         self.sha256 = sha256(weights)
         self.tae = self.key = None
+        self._dropped = 0
+
+    @property
+    def graphs(self) -> int:
+        """How many graphs were compiled so far."""
+        return self._dropped + (0 if self.tae is None else self.tae.graphs)
 
     def get(self, frames: int, height: int, width: int) -> TemporalAutoencoder:
         """A model whose tiles suit a clip, and which has compiled graphs for clips like it, or none yet."""
         tiles = self.tiles or _whole_frames(*self.compression, height, width)
         key = (tiles, min(frames, tiles.encode_tile), *(min(side, tiles.spatial_tile) for side in (height, width)))
         if self.key != key:
+            self._dropped = self.graphs
             self.tae = self.key = None  # frees the graphs of the last shape before new ones are made
             self.tae = TemporalAutoencoder(pretrained=self.weights, dtype=self.dtype, **asdict(tiles))
             self.key = key

@@ -79,7 +79,7 @@ class Tiles:
 
 
 def encode_stream(codec: Codec, tiles: Tiles, clips: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Moments (B, C, t, h, w), a few latent frames at a time, of a clip that comes in pieces (B, 3, T, H, W).
+    """Moments (B, C, 1, h, w), one latent frame after the other, of a clip that comes in pieces (B, 3, T, H, W).
 
     H and W are padded to multiples of the compression by repeating the last row and column. At most one tile, one
     overlap and one piece are held. Raises InputError for an empty stream and for a piece of another size.
@@ -105,7 +105,7 @@ def encode_stream(codec: Codec, tiles: Tiles, clips: Iterable[np.ndarray]) -> It
 
 
 def decode_stream(codec: Codec, tiles: Tiles, latents: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Frames (B, 3, T, H, W), some at a time, of latents that come in pieces (B, z, t, h, w)."""
+    """Frames (B, 3, T, H, W), those of one latent frame at a time, of latents that come in pieces (B, z, t, h, w)."""
     space = _Space(tiles, codec.space_compression, 1, codec.space_compression, codec.decode_tile)
     time = _Time(
         tiles.decode_tile // codec.time_compression,
@@ -136,7 +136,7 @@ class _Time:
     def process(
         self, pieces: Iterable[np.ndarray], process: Callable[[np.ndarray, list], tuple[np.ndarray, list]]
     ) -> Iterator[np.ndarray]:
-        """Process the windows, blend their overlaps, and yield what no later window will change.
+        """Process the windows, blend their overlaps, and yield, latent frame by latent frame, what is done with.
 
         A last window that is shorter than its fellows is filled up by repeating its last sample, and its surplus
         dropped: one graph serves all. A stream that fits into one window is taken as it is.
@@ -151,10 +151,12 @@ class _Time:
                 )
             result = result[:, :, : self.out(stop) - self.out(start)]
             if waiting is not None:
-                result = _blend(waiting, result, self.blend)
-            ready = self.out(stop if last else start + self.tile - self.overlap) - self.out(start)
-            waiting = result[:, :, ready:].copy() if result.shape[2] > ready else None
-            yield result[:, :, :ready]
+                result, waiting = _blend(waiting, result, self.blend), None
+            ready = stop if last else start + self.tile - self.overlap
+            waiting = result[:, :, self.out(ready) - self.out(start) :].copy() if self.overlap else None
+            for latent in range(start, ready):  # copies, so that whoever gets them does not hold the window
+                yield result[:, :, self.out(latent) - self.out(start) : self.out(latent + 1) - self.out(start)].copy()
+            del result
 
     def windows(self, pieces: Iterable[np.ndarray]) -> Iterator[tuple[int, int, np.ndarray, bool]]:
         """Cut a stream: first and last latent frame, samples and whether it is the last, of each window.

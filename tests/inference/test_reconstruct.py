@@ -143,6 +143,21 @@ def test_an_image_size_crops_and_names_stay_apart(weights, tmp_path):
     assert read_image(tmp_path / "out" / "a.png_recon.png").shape == (24, 16, 3)
 
 
+def test_a_run_compiles_as_many_graphs_for_any_length_and_number_of_tiles(random_nano, tmp_path):
+    """One to encode and one to decode a tile."""
+    random_nano.save(tmp_path / "nano.ckpt")
+    tiles = Tiles(encode_tile=8, decode_tile=16, decode_overlap=8, spatial_tile=16, spatial_overlap=8)
+    counts = {}
+    for frames in (40, 41, 100):
+        write(tmp_path / f"{frames}.mp4", moving_frames(frames, 32, 24))
+        clip = tmp_path / f"{frames}.mp4"
+        reconstruct(clip, tmp_path / "nano.ckpt", tmp_path / "out", options=Options(tiles=tiles))
+        report = json.loads((tmp_path / "out" / "metrics.json").read_text())
+        counts[frames] = report["graphs_compiled"]
+        assert report["clips"][0]["frames"] == frames
+    assert counts == {40: 2, 41: 2, 100: 2}
+
+
 def test_a_model_serves_one_shape_at_a_time(weights, monkeypatch, random_nano):
     built = []
     monkeypatch.setattr(
@@ -182,9 +197,8 @@ def test_a_broken_single_file_stops_and_leaves_no_result(weights, tmp_path):
 
 def test_what_is_not_finite_is_not_scored(weights, tmp_path, monkeypatch):
     write_image(tmp_path / "a.png", moving_frames(1)[0])
-    monkeypatch.setattr(
-        module.TemporalAutoencoder(weights, "fp32"), "decode_tile", lambda z: np.full((1, 3, 8, 24, 16), np.nan)
-    )
+    frames = np.full((1, 3, 8, 24, 16), np.nan)
+    monkeypatch.setattr(module.TemporalAutoencoder(weights, "fp32"), "decode_tile", lambda z, *more: (frames, None))
     with pytest.raises(InputError, match="not finite"):
         reconstruct(tmp_path / "a.png", weights, tmp_path / "out")
 

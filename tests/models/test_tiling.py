@@ -1,9 +1,13 @@
 """Tiling and streaming through stand-in codecs that have no receptive field: tiled must equal untiled exactly."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from conftest import ROOT
 
 from mg.errors import InputError
 from mg.models.tiling import Tiles, decode_stream, encode_stream
@@ -213,7 +217,7 @@ def test_two_streams_can_interleave_and_little_is_held():
     for first, second in zip(*streams):
         taken[0].append(first)
         taken[1].append(second)
-        assert read[0] <= 8 * sum(piece.shape[2] for piece in taken[0]) + 1
+        assert read[0] <= 8 * sum(piece.shape[2] for piece in taken[0]) + 32  # a tile
     for which in (0, 1):
         np.testing.assert_allclose(np.concatenate(taken[which], 2), MeanCodec().encode_tile(clips[which])[0], rtol=1e-6)
 
@@ -247,3 +251,16 @@ def test_bad_streams_are_refused():
 def test_bad_tiles_are_named(field, value):
     with pytest.raises(InputError, match=f"{field}={value!r}"):
         Tiles(**{field: value}).check(MeanCodec())
+
+
+def test_memory_is_flat_in_the_length_of_a_clip():
+    """All buffers are real, the model only averages; tools/measure_memory.py does the same at 3840x2160."""
+    peaks = {}
+    for frames in (33, 97):
+        command = [sys.executable, str(ROOT / "tools/measure_memory.py"), "--one", str(frames), "544", "960"]
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
+        assert status == 0
+        peaks[frames] = usage.ru_maxrss
+    assert peaks[97] < 1.05 * peaks[33], peaks
+    assert peaks[33] > 4 * 32 * 3 * 544 * 960 / 1024, "the buffers are not real"

@@ -65,6 +65,9 @@ class TemporalAutoencoder(nn.Cell):
     ):
         super().__init__()
         self.use_tile = use_tile
+        self.compute_dtype = runtime.compute_dtype(dtype)
+        file = None if pretrained is None else weights.TensorFile(pretrained)
+        self._config = resolve_config(config, file)
         self.tiles = Tiles(
             encode_tile,
             encode_overlap,
@@ -76,10 +79,6 @@ class TemporalAutoencoder(nn.Cell):
             blend,
             shared_statistics,
         )
-        self.compute_dtype = runtime.compute_dtype(dtype)
-        file = None if pretrained is None else weights.TensorFile(pretrained)
-        self._config = resolve_config(config, file)
-        self.tiles.check(self)
         self.encoder = Encoder(self._config)
         self.decoder = Decoder(self._config)
         self._twins = {}
@@ -96,6 +95,21 @@ class TemporalAutoencoder(nn.Cell):
     def config(self) -> Mapping[str, Any]:
         """The model's configuration, read-only."""
         return self._config.as_mapping()
+
+    @property
+    def tiles(self) -> Tiles:
+        """Sizes of tiles; checked when set."""
+        return self._tiles
+
+    @tiles.setter
+    def tiles(self, tiles: Tiles):
+        tiles.check(self)
+        self._tiles = tiles
+
+    @property
+    def graphs(self) -> int:
+        """How many graphs were compiled so far: one for each shape, in each of encoder, decoder and their twins."""
+        return sum(len(network.compile_cache) for network in (self.encoder, self.decoder, *self._twins.values()))
 
     @property
     def time_compression(self) -> int:
@@ -138,7 +152,7 @@ class TemporalAutoencoder(nn.Cell):
         """Encode a clip that comes in pieces, of any length, holding little more than one tile of it.
 
         frames: single frames (B, 3, H, W) or pieces (B, 3, T, H, W) of any lengths, as `encode` takes them.
-        Yields z, mean, logvar of a few latent frames at a time; together they are what `encode` gives with tiles and
+        Yields z, mean, logvar of one latent frame after the other; together they are what `encode` gives with tiles and
         the same seed. Streams do not know of each other. Raises InputError for an empty stream or a size that changes.
         """
         rng = np.random.default_rng(_checked_seed(seed))
@@ -167,7 +181,7 @@ class TemporalAutoencoder(nn.Cell):
         """Decode latents that come in pieces, of any number, holding little more than one tile of their frames.
 
         latents: single latent frames (B, z, h, w) or pieces (B, z, t, h, w), unscaled, as `encode_stream` yields them.
-        Yields frames (B, 3, T, 8h, 8w), some at a time; together they are what `decode` gives with tiles.
+        Yields frames (B, 3, 8, 8h, 8w), eight at a time; together they are what `decode` gives with tiles.
         """
         pieces = (_to_host(self._enter(z, "z", self._config.z_channels)[0]) for z in latents)
         for frames in tiling.decode_stream(self, self.tiles, pieces):

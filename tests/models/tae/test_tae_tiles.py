@@ -24,6 +24,12 @@ def tiled():
     return tae, shapes
 
 
+@pytest.fixture(scope="module")
+def small_tiles():
+    sizes = {"encode_tile": 8, "decode_tile": 16, "decode_overlap": 8, "spatial_tile": 16, "spatial_overlap": 8}
+    return randomise(TemporalAutoencoder(NANO, use_tile=True, **sizes))
+
+
 @pytest.mark.parametrize("frames, encoded, decoded", [(40, 3, 4), (41, 3, 5), (100, 7, 12)])
 def test_one_graph_serves_all_tiles_of_any_length_and_streams_are_equal(tiled, frames, encoded, decoded):
     tae, shapes = tiled
@@ -56,6 +62,44 @@ def test_images_are_tiled_in_space(tiled):
     recon, z, _, _ = tae(random_clip(1, 3, 20, 16), seed=0)
     assert recon.shape == (1, 3, 20, 16)
     assert z.shape == (1, 4, 3, 2)
+
+
+@pytest.mark.parametrize(
+    "frames, height, width",
+    [(1, 16, 16), (1, 99, 17), (8, 16, 16), (9, 17, 100), (16, 16, 31), (17, 33, 16), (33, 41, 57), (40, 100, 16)],
+)
+def test_odd_everything(small_tiles, frames, height, width):
+    """Tile equal to the clip, one-frame tails, odd sizes: the same shape comes back, and the stream's numbers."""
+    x = random_clip(1, 3, frames, height, width)
+    recon, _, mean, _ = small_tiles(x, seed=1)
+    assert recon.shape == x.shape
+    assert mean.shape == (1, 4, *(-(-side // 8) for side in x.shape[2:]))
+    assert np.isfinite(recon.asnumpy()).all()
+    latents, means, _ = zip(*small_tiles.encode_stream((x[:, :, t] for t in range(frames)), seed=1))
+    np.testing.assert_array_equal(np.concatenate([piece.asnumpy() for piece in means], 2), mean.asnumpy())
+    pieces = [piece.asnumpy() for piece in small_tiles.decode_stream(latents)]
+    np.testing.assert_array_equal(np.concatenate(pieces, 2)[:, :, :frames, :height, :width], recon.asnumpy())
+    assert small_tiles.graphs <= 8
+
+
+@pytest.mark.parametrize("frames, height, width", [(5, 20, 30), (31, 16, 16)])
+def test_a_tile_larger_than_the_clip_changes_nothing(random_nano, frames, height, width):
+    x = random_clip(1, 3, frames, height, width)
+    expected = random_nano(x, seed=1)
+    assert not random_nano.use_tile
+    random_nano.use_tile = True
+    try:
+        for a, b in zip(random_nano(x, seed=1), expected):
+            np.testing.assert_allclose(a.asnumpy(), b.asnumpy(), atol=1e-6)
+    finally:
+        random_nano.use_tile = False
+
+
+def test_tiles_are_checked_when_set(random_nano):
+    before = random_nano.tiles
+    with pytest.raises(InputError, match="spatial_overlap=32 must be less than spatial_tile=32"):
+        random_nano.tiles = Tiles(spatial_tile=32, spatial_overlap=32)
+    assert random_nano.tiles == before
 
 
 def test_bad_pieces_are_refused(tiled):
