@@ -39,14 +39,14 @@ def parse_args() -> argparse.Namespace:
         parser.add_argument(
             f"--{name}", type=int, default=getattr(Tiles, name), help=f"in {unit} (default: %(default)s)"
         )
-    parser.add_argument(
-        "--blend", default=Tiles.blend, choices=BLENDS, help="of what tiles share (default: %(default)s)"
-    )
+    for name in ("time_blend", "spatial_blend"):
+        text = "how weights change over what tiles share (default: %(default)s)"
+        parser.add_argument(f"--{name}", default=getattr(Tiles, name), choices=BLENDS, help=text)
     parser.add_argument(
         "--shared_statistics",
         action=argparse.BooleanOptionalAction,
         default=Tiles.shared_statistics,
-        help="normalise all tiles of a frame by a sample of the whole frame",
+        help="normalise all tiles of a frame by a sample of the whole frame (default: no)",
     )
     parser.add_argument("--sample", action="store_true", help="decode a sample of the posterior instead of its mean")
     parser.add_argument("--seed", type=int, default=0, help="of the sample (default: %(default)s)")

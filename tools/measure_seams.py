@@ -30,15 +30,17 @@ AXES = {"t": 2, "y": 3, "x": 4}
 
 
 def variants(tiles: Tiles) -> dict[str, Tiles]:
-    alone = replace(tiles, shared_statistics=False)
-    shared = replace(tiles, shared_statistics=True)
+    """Each with its blend in time and space; the first four with statistics of every tile's own."""
+
+    def blended(way: str, shared: bool = False) -> Tiles:
+        return replace(tiles, time_blend=way, spatial_blend=way, shared_statistics=shared)
+
     return {
-        "no overlap": replace(alone, encode_overlap=0, decode_overlap=0, spatial_overlap=0),
-        "mean blend": replace(alone, blend="mean"),
-        "linear blend": replace(alone, blend="linear"),
-        "cosine blend": replace(alone, blend="cosine"),
-        "shared statistics, linear": replace(shared, blend="linear"),
-        "shared statistics, cosine": replace(shared, blend="cosine"),
+        "no overlap": replace(blended("linear"), encode_overlap=0, decode_overlap=0, spatial_overlap=0),
+        "mean blend": blended("mean"),
+        "linear blend": blended("linear"),
+        "cosine blend": blended("cosine"),
+        "cosine blend, shared statistics": blended("cosine", shared=True),
     }
 
 

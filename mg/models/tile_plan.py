@@ -10,6 +10,7 @@ import numpy as np
 from mg.errors import InputError
 
 BLENDS = ("linear", "cosine", "mean")
+COSINE_MARGIN = 1 / 8
 SAMPLED_BLOCKS = 8
 
 
@@ -76,10 +77,13 @@ def sampled(length: int, tile: int) -> np.ndarray:
 def rising(overlap: int, blend: str = "linear") -> np.ndarray:
     """The later window's weights over an overlap of n samples; the earlier one's are what is missing to 1.
 
-    blend: "linear" rises evenly from 1/2n to 1 - 1/2n; "cosine" is its raised cosine, flat at both ends; "mean" is 1/2.
+    blend: "linear" rises evenly from 1/2n to 1 - 1/2n; "mean" is 1/2; "cosine" is next to 0 over the first eighth and to
+    1 over the last, where a tile knows least of what lies around it, with half a turn of a cosine in between.
     """
     even = (np.arange(overlap) + 0.5) / overlap
-    return {"linear": even, "cosine": 0.5 - 0.5 * np.cos(np.pi * even), "mean": np.full(overlap, 0.5)}[blend]
+    inner = np.clip((even - COSINE_MARGIN) / (1 - 2 * COSINE_MARGIN), 0, 1)
+    cosine = np.clip(0.5 - 0.5 * np.cos(np.pi * inner), 1e-4, 1 - 1e-4)  # never 0: all of a sample's weights could be
+    return {"linear": even, "mean": np.full(overlap, 0.5), "cosine": cosine}[blend]
 
 
 def blend_weights(plan: Sequence[Window], blend: str = "linear") -> list[np.ndarray]:

@@ -51,7 +51,7 @@ class Tiles:
     """Sizes of tiles and of what neighbours share, in frames and pixels. In time the defaults are Movie Gen's, 3.1.1.
 
     tile_batch: so many tiles of one range of frames go through the model at once.
-    blend: how the weights of two tiles change over what they share; see `mg.models.tile_plan.rising`.
+    time_blend, spatial_blend: how weights change over what two tiles share; see `mg.models.tile_plan.rising`.
     shared_statistics: whether all tiles of a frame are normalised alike, by a sample of the whole frame that goes
     through the model with every batch of tiles.
     """
@@ -63,8 +63,9 @@ class Tiles:
     spatial_tile: int = 256
     spatial_overlap: int = 64
     tile_batch: int = 1
-    blend: str = "linear"
-    shared_statistics: bool = True
+    time_blend: str = "linear"
+    spatial_blend: str = "cosine"
+    shared_statistics: bool = False
 
     def check(self, codec: Codec) -> None:
         """Raise InputError, naming the field, for sizes that `codec` cannot use."""
@@ -72,8 +73,9 @@ class Tiles:
         check_tile("decode_tile", self.decode_tile, self.decode_overlap, codec.time_compression)
         check_tile("spatial_tile", self.spatial_tile, self.spatial_overlap, codec.space_compression)
         check_tile("tile_batch", self.tile_batch, 0, 1)
-        if self.blend not in BLENDS:
-            raise InputError(f"blend={self.blend!r} is unknown; use one of {', '.join(BLENDS)}")
+        for field in ("time_blend", "spatial_blend"):
+            if getattr(self, field) not in BLENDS:
+                raise InputError(f"{field}={getattr(self, field)!r} is unknown; use one of {', '.join(BLENDS)}")
         if not isinstance(self.shared_statistics, bool):
             raise InputError(f"shared_statistics={self.shared_statistics!r} must be True or False")
 
@@ -92,7 +94,7 @@ def encode_stream(codec: Codec, tiles: Tiles, clips: Iterable[np.ndarray]) -> It
         codec.frames,
         codec.latent_frames,
         _same,
-        tiles.blend,
+        tiles.time_blend,
     )
 
     def process(clip: np.ndarray, states: list) -> tuple[np.ndarray, list]:
@@ -113,7 +115,7 @@ def decode_stream(codec: Codec, tiles: Tiles, latents: Iterable[np.ndarray]) -> 
         _same,
         _same,
         codec.frames,
-        tiles.blend,
+        tiles.time_blend,
     )
     yield from time.process(latents, space.process)
 
@@ -238,7 +240,7 @@ class _Space:
         tile, overlap = (n // self.compression for n in (self.tiles.spatial_tile, self.tiles.spatial_overlap))
         plan = windows(units, tile, overlap, last_at_end=True)
         samples = [Window(w.start * self.out_unit, w.stop * self.out_unit) for w in plan]
-        return list(zip(plan, blend_weights(samples, self.tiles.blend)))
+        return list(zip(plan, blend_weights(samples, self.tiles.spatial_blend)))
 
     def reference(self, array: np.ndarray, height: int, width: int) -> np.ndarray:
         """A tile put together from small blocks of the whole frame, spread evenly, at their own scale."""

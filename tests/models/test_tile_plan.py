@@ -39,9 +39,10 @@ def test_the_ramp_is_linear():
 
 def test_the_cosine_is_flat_at_both_ends_and_the_mean_everywhere():
     _, second = blend_weights([Window(0, 68), Window(4, 72)], "cosine")
-    assert second[0] < 0.001
+    assert second[:8].max() < 0.001
+    assert second[7] < second[10] < 0.02
     assert second[31] == pytest.approx(0.5, abs=0.02)
-    assert second[63] > 0.999
+    assert second[56:].min() > 0.999
     _, second = blend_weights([Window(0, 6), Window(2, 8)], "mean")
     np.testing.assert_allclose(second, [0.5] * 4 + [1, 1])
 

@@ -187,7 +187,7 @@ def test_tiles_share_a_reference_that_samples_the_whole_frame_clip_by_clip():
             return super().encode_tile(clip)
 
     clip = np.concatenate((index_clip(9, 64, 200), -index_clip(9, 64, 200)))
-    tiles = Tiles(spatial_tile=64, spatial_overlap=16)
+    tiles = Tiles(spatial_tile=64, spatial_overlap=16, shared_statistics=True)
     latents = whole(encode_stream(Watching(), tiles, [clip]))
     np.testing.assert_allclose(latents, MeanCodec().encode_tile(clip)[0], atol=1e-5)
     assert len(references) == 2 * 4
@@ -244,7 +244,8 @@ def test_bad_streams_are_refused():
         ("spatial_tile", 0),
         ("spatial_overlap", -8),
         ("tile_batch", 0),
-        ("blend", "sharp"),
+        ("time_blend", "sharp"),
+        ("spatial_blend", "sharp"),
         ("shared_statistics", 1),
     ],
 )

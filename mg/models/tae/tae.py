@@ -59,7 +59,8 @@ class TemporalAutoencoder(nn.Cell):
         spatial_tile: int = Tiles.spatial_tile,
         spatial_overlap: int = Tiles.spatial_overlap,
         tile_batch: int = Tiles.tile_batch,
-        blend: str = Tiles.blend,
+        time_blend: str = Tiles.time_blend,
+        spatial_blend: str = Tiles.spatial_blend,
         shared_statistics: bool = Tiles.shared_statistics,
         dtype: str = "auto",
     ):
@@ -76,7 +77,8 @@ class TemporalAutoencoder(nn.Cell):
             spatial_tile,
             spatial_overlap,
             tile_batch,
-            blend,
+            time_blend,
+            spatial_blend,
             shared_statistics,
         )
         self.encoder = Encoder(self._config)
