@@ -77,8 +77,8 @@ def sampled(length: int, tile: int) -> np.ndarray:
 def rising(overlap: int, blend: str = "linear") -> np.ndarray:
     """The later window's weights over an overlap of n samples; the earlier one's are what is missing to 1.
 
-    blend: "linear" rises evenly from 1/2n to 1 - 1/2n; "mean" is 1/2; "cosine" is next to 0 over the first eighth and to
-    1 over the last, where a tile knows least of what lies around it, with half a turn of a cosine in between.
+    blend: "linear" rises evenly from 1/2n to 1 - 1/2n; "mean" is 1/2; "cosine" is next to 0 over the first eighth and
+    to 1 over the last, where a tile knows least of what lies around it, with half a turn of a cosine in between.
     """
     even = (np.arange(overlap) + 0.5) / overlap
     inner = np.clip((even - COSINE_MARGIN) / (1 - 2 * COSINE_MARGIN), 0, 1)
