@@ -34,11 +34,10 @@ def read_training_clip(
     return _hold_last(clip, frames), len(clip) < frames
 
 
-def read_validation_clip(path: Path, frames: int, config: DataConfig) -> tuple[np.ndarray, bool]:
-    """The first frames of `path`, their centres; otherwise like a training clip."""
+def read_validation_clip(path: Path, frames: int, config: DataConfig) -> np.ndarray:
+    """The first `frames` frames of `path`, or as many as it has, their centres."""
     pictures = _read(path, frames, config.sample_stride, None)
-    clip = np.stack([resize_and_crop(picture, *config.image_size) for picture in pictures])
-    return _hold_last(clip, frames), len(clip) < frames
+    return np.stack([resize_and_crop(picture, *config.image_size) for picture in pictures])
 
 
 def frame_numbers(total: int, frames: int, stride: int, choices: np.random.Generator | None) -> range:

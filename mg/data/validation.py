@@ -16,32 +16,28 @@ from mg.errors import InputError
 
 @dataclass(frozen=True)
 class ValidationClip:
-    """frames: (T, H, W, 3) uint8, or None for a file that cannot be read, `reason` saying why.
-
-    short: the file has fewer frames, so the last one repeats.
-    """
+    """frames: (T, H, W, 3) uint8, or None for a file that cannot be read, `reason` saying why."""
 
     path: Path
     frames: np.ndarray | None
-    short: bool = False
     reason: str | None = None
 
 
-def validation_clips(config: DataConfig) -> Iterator[ValidationClip]:
-    """Each video's first sample_n_frames frames, then each image: centres, never flipped.
+def validation_clips(config: DataConfig, rank: int = 0, ranks: int = 1) -> Iterator[ValidationClip]:
+    """Each video's first sample_n_frames frames, or as many as it has, then each image: centres, never flipped.
 
-    With mixed_strategy=image_only and no image, each video's first frame. Raises InputError if there is nothing.
+    rank, ranks: take every `ranks`-th file, from file `rank` on. With mixed_strategy=image_only and no image, each
+    video's first frame. Raises InputError if there is nothing.
     """
     files = find_files(config)
     frames = 1 if config.mixed_strategy == "image_only" else config.sample_n_frames
-    for path in files.videos:
-        yield _read(path, frames, config)
-    for path in files.images:
-        yield _read(path, 1, config)
+    jobs = [(path, frames) for path in files.videos] + [(path, 1) for path in files.images]
+    for path, length in jobs[rank::ranks]:
+        yield _read(path, length, config)
 
 
 def _read(path: Path, frames: int, config: DataConfig) -> ValidationClip:
     try:
-        return ValidationClip(path, *read_validation_clip(path, frames, config))
+        return ValidationClip(path, read_validation_clip(path, frames, config))
     except (InputError, OSError) as error:
         return ValidationClip(path, None, reason=str(error))

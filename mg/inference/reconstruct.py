@@ -22,9 +22,9 @@ from mg.data.sample_clip import FPS, FRAMES, draw_sample_clip
 from mg.data.transforms import resize_and_crop
 from mg.errors import InputError
 from mg.files import make_folder, sha256, whole_file
-from mg.inference.pictures import contact_sheet, side_by_side
 from mg.io import image, pixels, video
 from mg.io.media import find_media, is_image
+from mg.io.pictures import contact_sheet, side_by_side
 from mg.metrics.psnr import psnr
 from mg.metrics.ssim import ssim
 from mg.models.tae.tae import DEFAULT_WEIGHTS, MIN_SIZE, TemporalAutoencoder

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, fields
 
 import mindspore as ms
-from mindspore import Tensor, nn
+from mindspore import Tensor, nn, ops
 from mindspore import dtype as mstype
 
 from mg.errors import InputError
@@ -80,26 +80,53 @@ class Objective(nn.Cell):
         super().__init__()
         self.weights = config.weights
         self.names = tuple(self.weights)
+        self.names_of_reconstruction = tuple(n for n in self.names if n in ("reconstruction", "perceptual"))
         self.limit = config.outlier_limit
         self.time_compression = time_compression
         self.dtype = dtype
         self.lpips = LPIPS(config.lpips_weights) if "perceptual" in self.names else None
 
     def construct(self, outputs: dict[str, Tensor], clip: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        terms = {}
-        if "reconstruction" in self.names:
-            terms["reconstruction"] = reconstruction(clip, outputs["reconstruction"])
-        if "perceptual" in self.names:
-            recon = outputs["reconstruction"].astype(self.dtype)
-            terms["perceptual"] = perceptual(self.lpips, clip.astype(self.dtype), recon)
+        terms = self.terms_of_reconstruction(outputs["reconstruction"], clip)
         if "kl" in self.names:
             terms["kl"] = kl(outputs["mean"], outputs["logvar"], self.time_compression)
         if "outlier_penalty" in self.names:
             terms["outlier_penalty"] = outlier_penalty(outputs["mean"], self.limit)
+        return self.weighed(terms, self.names), terms
+
+    def of_reconstruction(self, recon: Tensor, clip: Tensor) -> Tensor:
+        """The weighted sum of the terms that look at the reconstruction alone."""
+        return self.weighed(self.terms_of_reconstruction(recon, clip), self.names_of_reconstruction)
+
+    def terms_of_reconstruction(self, recon: Tensor, clip: Tensor) -> dict[str, Tensor]:
+        terms = {}
+        if "reconstruction" in self.names:
+            terms["reconstruction"] = reconstruction(clip, recon)
+        if "perceptual" in self.names:
+            terms["perceptual"] = perceptual(self.lpips, clip.astype(self.dtype), recon.astype(self.dtype))
+        return terms
+
+    def weighed(self, terms: dict[str, Tensor], names: tuple[str, ...]) -> Tensor:
         total = 0.0
-        for name in self.names:
+        for name in names:
             total = total + self.weights[name] * terms[name]
-        return total, terms
+        return total
+
+
+class Figures(nn.Cell):
+    """(reconstruction, mean, logvar, clip) -> the total and the terms of an objective, (1 + terms,) fp32; `names`.
+
+    One vector, since a graph's result cannot be a dict of numbers without leaving the graph.
+    """
+
+    def __init__(self, objective: Objective):
+        super().__init__(auto_prefix=False)
+        self.objective = objective
+        self.names = ("total", *objective.names)
+
+    def construct(self, recon: Tensor, mean: Tensor, logvar: Tensor, clip: Tensor) -> Tensor:
+        total, terms = self.objective({"reconstruction": recon, "mean": mean, "logvar": logvar}, clip)
+        return ops.stack([total, *[terms[name] for name in self.objective.names]])
 
 
 def _require_weight(field: str, value: object) -> None:

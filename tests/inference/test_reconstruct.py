@@ -10,7 +10,7 @@ from mindspore import Tensor
 
 from mg.errors import InputError
 from mg.inference import reconstruct as module
-from mg.inference.pictures import amplified_difference, contact_sheet, side_by_side
+from mg.io.pictures import amplified_difference, contact_sheet, side_by_side
 from mg.inference.reconstruct import Options, reconstruct
 from mg.io import pixels
 from mg.io.image import read_image, write_image

@@ -1,0 +1,93 @@
+"""Everything a training is at one step, in one file; and which of these files to keep."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from mindspore import Parameter, Tensor
+
+from mg.data.plan import Position
+from mg.errors import InputError
+from mg.models import weights
+
+logger = logging.getLogger(__name__)
+
+FAMILY = "training_state"
+_PATTERN = "step_*.safetensors"
+
+
+@dataclass
+class Progress:
+    """What a training remembers besides tensors.
+
+    position: where its data goes on. adversarial_weight: the last adaptive weight. best_psnr: of the validations.
+    short, replaced, skipped: clips that were too short, clips that could not be read, steps that were not finite.
+    bad_files: which files could not be read, and why.
+    """
+
+    position: Position = field(default_factory=Position)
+    adversarial_weight: float = 0.0
+    best_psnr: float | None = None
+    short: int = 0
+    replaced: int = 0
+    skipped: int = 0
+    bad_files: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def step(self) -> int:
+        """Optimizer steps done."""
+        return self.position.step
+
+
+def save(folder: Path, tensors: Mapping[str, Parameter], progress: Progress, config: Mapping, keep: int) -> Path:
+    """Write a checkpoint into `folder` under a temporary name, rename it, then remove all but the last `keep`.
+
+    Raises InputError when it cannot be written; older checkpoints are then still there.
+    """
+    path = folder / f"step_{progress.step:08d}.safetensors"
+    weights.write(path, tensors, {"family": FAMILY, "progress": asdict(progress), "config": dict(config)})
+    for old in sorted(folder.glob(_PATTERN))[:-keep]:
+        old.unlink()
+    return path
+
+
+def latest(folder: Path) -> Path:
+    """The newest checkpoint in `folder`; InputError if there is none."""
+    found = sorted(folder.glob(_PATTERN))
+    if not found:
+        raise InputError(f"there is no checkpoint in '{folder}' to resume from; leave --resume out to begin there")
+    return found[-1]
+
+
+def load(path: Path | str, tensors: Mapping[str, Parameter], config: Mapping, may_differ: tuple[str, ...]) -> Progress:
+    """Put a checkpoint's values into `tensors` and return its progress.
+
+    config: the recipe that is running now; keys in `may_differ` may have changed since. Raises InputError when the file
+    is no checkpoint, its tensors are not exactly these, or another key of its recipe differs.
+    """
+    file = weights.TensorFile(path)
+    if file.header.get("family") != FAMILY:
+        raise InputError(f"'{path}' is no checkpoint of a training; --resume takes a file step_*.safetensors")
+    before = file.header["config"]
+    changed = [key for key in config if key not in may_differ and before.get(key) != config[key]]
+    if changed:
+        named = ", ".join(f"{key}: {before.get(key)!r} became {config[key]!r}" for key in changed[:5])
+        raise InputError(
+            f"'{path}' was trained otherwise ({named}); resume with the same recipe, or start anew from it"
+        )
+    values = {name: file[name] for name in file}
+    check = {
+        "missing": [name for name in tensors if name not in values],
+        "unexpected": [name for name in values if name not in tensors],
+        "of another shape": [n for n in tensors if n in values and values[n].shape != tuple(tensors[n].shape)],
+    }
+    wrong = [f"{len(names)} {kind} ({', '.join(names[:5])})" for kind, names in check.items() if names]
+    if wrong:
+        raise InputError(f"'{path}' does not fit this training: {'; '.join(wrong)}")
+    for name, parameter in tensors.items():
+        parameter.set_data(Tensor(values[name], parameter.dtype))
+    saved = dict(file.header["progress"])
+    return Progress(**{**saved, "position": Position.from_dict(saved["position"])})

@@ -1,0 +1,207 @@
+"""One optimizer step, as compiled graphs: gradients, their mean over ranks, a check, clipping, update, EMA.
+
+A step whose gradients are not finite changes nothing but the loss scale. No step depends on a value read by the host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
+from mindspore import dtype as mstype
+from mindspore.common.initializer import initializer
+
+from mg.losses.adversarial import generator_hinge
+from mg.losses.objective import Objective
+from mg.training.distributed import average_gradients
+
+_SMALLEST_SCALE = 1.0
+_LARGEST_SCALE = 2.0**24
+
+# Mapped over the parameters: a Python loop over 300 of them compiles several times as long.
+_unscaled = ops.MultitypeFuncGraph("unscaled")
+_square = ops.MultitypeFuncGraph("square")
+_shortened = ops.MultitypeFuncGraph("shortened")
+_added = ops.MultitypeFuncGraph("added")
+_taken = ops.MultitypeFuncGraph("taken")
+_cleared = ops.MultitypeFuncGraph("cleared")
+
+
+@_unscaled.register("Tensor", "Tensor")
+def _unscale_one(scale, gradient):
+    return gradient.astype(mstype.float32) / scale
+
+
+@_square.register("Tensor")
+def _square_one(gradient):
+    return (gradient * gradient).sum()
+
+
+@_shortened.register("Tensor", "Tensor")
+def _shorten_one(factor, gradient):
+    finite = ops.select(ops.isfinite(gradient), gradient, ops.zeros_like(gradient))
+    return finite * factor
+
+
+@_added.register("Number", "Tensor", "Tensor")
+def _add_one(share, total, gradient):
+    return ops.assign_add(total, gradient * share)
+
+
+@_cleared.register("Tensor")
+def _clear_one(total):
+    return ops.assign(total, ops.zeros_like(total))
+
+
+@_taken.register("Tensor")
+def _take_one(total):
+    return total * 1.0
+
+
+class LossScale(nn.Cell):
+    """What the loss is multiplied by so that fp16 gradients do not vanish: halved on overflow, doubled after a while.
+
+    interval: finite steps before it doubles; 0 keeps it as it is.  Micikevicius et al. (arXiv 1710.03740).
+    """
+
+    def __init__(self, start: float, interval: int):
+        super().__init__(auto_prefix=False)
+        self.interval = interval
+        self.scale = Parameter(Tensor(start, mstype.float32), name="loss_scale.scale", requires_grad=False)
+        self.good_steps = Parameter(Tensor(0.0, mstype.float32), name="loss_scale.good_steps", requires_grad=False)
+
+    def construct(self, keep: Tensor) -> Tensor:
+        if self.interval:
+            good = (self.good_steps + 1.0) * keep
+            grow = (good >= self.interval).astype(mstype.float32)
+            scale = self.scale * (1.0 + grow) * (0.5 + 0.5 * keep)
+            ops.assign(self.scale, ops.clamp(scale, _SMALLEST_SCALE, _LARGEST_SCALE))
+            ops.assign(self.good_steps, good * (1.0 - grow))
+        return keep
+
+
+class Loss(nn.Cell):
+    """(clip, noise, scale, adversarial weight) -> (scaled total, (figures, reconstruction)).
+
+    figures: the total and the unweighted terms, one fp32 vector; `names` says what they are.
+    discriminator: None without an adversarial term; its own parameters are not trained here.
+    """
+
+    def __init__(self, forward: nn.Cell, objective: Objective, discriminator: nn.Cell | None = None):
+        super().__init__(auto_prefix=False)
+        self.forward = forward
+        self.objective = objective
+        self.discriminator = discriminator
+        self.names = ("total", *objective.names, *(() if discriminator is None else ("adversarial",)))
+
+    def construct(self, clip: Tensor, noise: Tensor, scale: Tensor, adversarial_weight: Tensor):
+        outputs = self.forward(clip, noise)
+        total, terms = self.objective(outputs, clip)
+        figures = [terms[name] for name in self.objective.names]
+        if self.discriminator is not None:
+            logits = self.discriminator(outputs["reconstruction"].astype(self.objective.dtype))
+            figures.append(generator_hinge(logits))
+            total = total + adversarial_weight * figures[-1]
+        return total * scale, (ops.stack([total, *figures]), outputs["reconstruction"])
+
+
+class Gradients(nn.Cell):
+    """(clip, noise, adversarial weight) -> (figures, reconstruction), fp32 gradients of the trained parameters."""
+
+    def __init__(self, loss: Loss, trained: Sequence[Parameter], loss_scale: LossScale):
+        super().__init__(auto_prefix=False)
+        self.loss = loss
+        self.each = ops.HyperMap()
+        self.trained = ParameterTuple(trained)
+        self.loss_scale = loss_scale
+        self.value_and_grad = ops.value_and_grad(loss, None, self.trained, True)
+
+    def construct(self, clip: Tensor, noise: Tensor, adversarial_weight: Tensor):
+        scale = self.loss_scale.scale
+        (_, results), gradients = self.value_and_grad(clip, noise, scale, adversarial_weight)
+        return results, self.each(ops.partial(_unscaled, scale), gradients)
+
+
+class Update(nn.Cell):
+    """(gradients, learning rate) -> (norm of the gradients, 1 if the step was taken or 0 if it was not finite).
+
+    max_grad_norm: longer gradients are shortened to it, all together; 0 leaves them.
+    """
+
+    def __init__(
+        self, optimizer: nn.Cell, ema: nn.Cell | None, loss_scale: LossScale, ranks: int, max_grad_norm: float
+    ):
+        super().__init__(auto_prefix=False)
+        self.optimizer = optimizer
+        self.ema = ema
+        self.loss_scale = loss_scale
+        self.average = average_gradients(optimizer.weights, ranks)
+        self.max_grad_norm = max_grad_norm
+        self.each = ops.HyperMap()
+
+    def construct(self, gradients: tuple[Tensor, ...], learning_rate: Tensor) -> tuple[Tensor, Tensor]:
+        gradients = self.average(gradients)
+        norm = ops.sqrt(ops.addn(self.each(_square, gradients)))
+        keep = ops.isfinite(norm).astype(mstype.float32)
+        gradients = self.each(ops.partial(_shortened, self.shortening(norm)), gradients)
+        keep = self.optimizer(gradients, learning_rate, keep)
+        if self.ema is not None:
+            keep = self.ema(keep)
+        return norm, self.loss_scale(keep)
+
+    def shortening(self, norm: Tensor) -> Tensor:
+        """What gradients are multiplied by; 1 where the norm is not finite, since nothing is kept then."""
+        finite = ops.isfinite(norm)
+        norm = ops.select(finite, norm, ops.zeros_like(norm))
+        if self.max_grad_norm == 0:
+            return ops.ones_like(norm)
+        return ops.clamp(self.max_grad_norm / (norm + 1e-6), 0.0, 1.0)
+
+
+class TrainStep(nn.Cell):
+    """(clip, noise, adversarial weight, learning rate) -> (figures, reconstruction), (norm, kept): one graph."""
+
+    def __init__(self, gradients: Gradients, update: Update):
+        super().__init__(auto_prefix=False)
+        self.gradients = gradients
+        self.update = update
+
+    def construct(self, clip: Tensor, noise: Tensor, adversarial_weight: Tensor, learning_rate: Tensor):
+        results, gradients = self.gradients(clip, noise, adversarial_weight)
+        return results, self.update(gradients, learning_rate)
+
+
+class Accumulate(nn.Cell):
+    """Adds a micro batch's gradients, divided by the number of micro batches, to sums that `UpdateFromSums` takes."""
+
+    def __init__(self, gradients: Gradients, micro_batches: int):
+        super().__init__(auto_prefix=False)
+        self.gradients = gradients
+        self.each = ops.HyperMap()
+        self.share = 1.0 / micro_batches
+        self.sums = ParameterTuple(
+            [
+                Parameter(initializer("zeros", p.shape, mstype.float32), name=f"sum.{p.name}", requires_grad=False)
+                for p in gradients.trained
+            ]
+        )
+
+    def construct(self, clip: Tensor, noise: Tensor, adversarial_weight: Tensor):
+        results, gradients = self.gradients(clip, noise, adversarial_weight)
+        self.each(ops.partial(_added, self.share), self.sums, gradients)
+        return results
+
+
+class UpdateFromSums(nn.Cell):
+    """(learning rate) -> (norm, kept): the update of what `Accumulate` has summed; the sums are then zero again."""
+
+    def __init__(self, accumulate: Accumulate, update: Update):
+        super().__init__(auto_prefix=False)
+        self.sums = accumulate.sums
+        self.update = update
+        self.each = ops.HyperMap()
+
+    def construct(self, learning_rate: Tensor) -> tuple[Tensor, Tensor]:
+        norm, keep = self.update(self.each(_taken, self.sums), learning_rate)
+        self.each(_cleared, self.sums)
+        return norm, keep

@@ -1,0 +1,42 @@
+"""Train a TAE on videos and images.
+
+Every key of the recipe is also a flag, which wins: --learning_rate 1e-4 --use_outlier_penalty_loss True. Under msrun,
+all ranks train together. docs/training.md has the keys and what a run folder holds.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from mg import runtime
+from mg.config import add_flags, build, read_recipe
+from mg.training.loop import RECIPE, Recipe, train
+
+
+def parse_args(arguments: list[str] | None = None) -> tuple[Recipe, argparse.Namespace]:
+    parser = runtime.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", help="a recipe, such as configs/tae/train/mixed_256x256x32.yaml")
+    parser.add_argument("--output_path", required=True, help="the run folder")
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const=True,
+        default=False,
+        metavar="PATH",
+        help="go on from the newest checkpoint of the run folder, or from this one",
+    )
+    add_flags(parser, *RECIPE)
+    args = parser.parse_args(arguments)
+    run = {"config", "output_path", "resume"}
+    flags = {name: value for name, value in vars(args).items() if name not in run}
+    recipe = {} if args.config is None else read_recipe(args.config)
+    return Recipe(*build(RECIPE, recipe, flags)), args
+
+
+def main() -> int:
+    recipe, args = parse_args()
+    return train(recipe, args.output_path, args.resume)
+
+
+if __name__ == "__main__":
+    runtime.run_script(main)
