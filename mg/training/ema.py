@@ -7,6 +7,13 @@ from contextlib import contextmanager
 
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
+_follow = ops.MultitypeFuncGraph("follow")
+
+
+@_follow.register("Tensor", "Tensor", "Tensor")
+def _follow_one(share, average, weight):
+    return ops.assign(average, average + share * (weight - average))
+
 
 class Ema(nn.Cell):
     """Averages that follow `parameters`: ema += (1 - decay) * (weight - ema), starting at the weights.
@@ -17,6 +24,7 @@ class Ema(nn.Cell):
 
     def __init__(self, parameters: Sequence[Parameter], decay: float):
         super().__init__(auto_prefix=False)
+        self.each = ops.HyperMap()
         self.share = 1.0 - decay
         self.weights = ParameterTuple(parameters)
         self.averages = ParameterTuple(
@@ -25,9 +33,7 @@ class Ema(nn.Cell):
 
     def construct(self, keep: Tensor) -> Tensor:
         """One step.  keep: fp32 scalar, 1, or 0 to change nothing.  Returns keep, to depend on."""
-        share = keep * self.share
-        for average, weight in zip(self.averages, self.weights):
-            ops.assign(average, average + share * (weight - average))
+        self.each(ops.partial(_follow, keep * self.share), self.averages, self.weights)
         return keep
 
     @contextmanager

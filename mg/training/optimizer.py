@@ -8,6 +8,30 @@ from collections.abc import Callable, Sequence
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 from mindspore import dtype as mstype
 
+_adamw = ops.MultitypeFuncGraph("adamw")  # mapped over 300 parameters it compiles in 5 s, a loop in 29 s
+_sgd = ops.MultitypeFuncGraph("sgd")
+
+
+@_adamw.register(*["Tensor"] * 3, "Tuple", "Tensor", "Number", *["Number"] * 2, *["Tensor"] * 4)
+def _adamw_update(keep, rate, shrink, shares, root_scale, eps, multiplier, decay, weight, mean, square, gradient):
+    gradient = gradient * keep  # a large one's square would be infinite, and that times 0 not a number
+    new_mean = mean + shares[0] * (gradient - mean)
+    new_square = square + shares[1] * (gradient * gradient - square)
+    change = rate * multiplier * (new_mean / (ops.sqrt(new_square) * root_scale + eps))
+    if decay > 0:
+        change = change + shrink * multiplier * decay * weight
+    ops.assign(mean, new_mean)
+    ops.assign(square, new_square)
+    return ops.assign(weight, weight - change)
+
+
+@_sgd.register("Tensor", *["Number"] * 2, *["Tensor"] * 2)
+def _sgd_update(rate, multiplier, decay, weight, gradient):
+    change = rate * multiplier * gradient
+    if decay > 0:
+        change = change + rate * multiplier * decay * weight
+    return ops.assign(weight, weight - change)
+
 
 class AdamW(nn.Cell):
     """Adam with bias correction and decoupled weight decay.  Loshchilov and Hutter, arXiv 1711.05101, algorithm 2.
@@ -30,7 +54,8 @@ class AdamW(nn.Cell):
         self.means = _state("adamw.m", parameters)
         self.squares = _state("adamw.v", parameters)
         self.steps = Parameter(Tensor(0.0, mstype.float32), name="adamw.steps", requires_grad=False)
-        self.rules = _paired(parameters, multipliers, decays)
+        self.multipliers, self.decays = _checked(parameters, multipliers, decays)
+        self.each = ops.HyperMap()
         self.shares = tuple(1.0 - beta for beta in betas)
         self.logs = tuple(math.log(beta) for beta in betas)
         self.eps = eps
@@ -40,22 +65,12 @@ class AdamW(nn.Cell):
         or 0 to change nothing.  Returns keep, to depend on.
         """
         count = self.steps + 1.0
-        mean_share, square_share = keep * self.shares[0], keep * self.shares[1]
         # 1 - beta ** count, without the cancellation that costs four digits in the first steps
         rate = keep * learning_rate / -ops.expm1(count * self.logs[0])
         root_scale = ops.rsqrt(-ops.expm1(count * self.logs[1]))
-        shrink = keep * learning_rate
-        for i, (multiplier, decay) in enumerate(self.rules):
-            weight, mean, square = self.weights[i], self.means[i], self.squares[i]
-            gradient = gradients[i] * keep  # a large one's square would be infinite, and times 0 not a number
-            new_mean = mean + mean_share * (gradient - mean)
-            new_square = square + square_share * (gradient * gradient - square)
-            change = (rate * multiplier) * (new_mean / (ops.sqrt(new_square) * root_scale + self.eps))
-            if decay > 0:
-                change = change + (shrink * (multiplier * decay)) * weight
-            ops.assign(mean, new_mean)
-            ops.assign(square, new_square)
-            ops.assign(weight, weight - change)
+        shares = (keep * self.shares[0], keep * self.shares[1])
+        update = ops.partial(_adamw, keep, rate, keep * learning_rate, shares, root_scale, self.eps)
+        self.each(update, self.multipliers, self.decays, self.weights, self.means, self.squares, gradients)
         ops.assign(self.steps, self.steps + keep)
         return keep
 
@@ -66,17 +81,13 @@ class SGD(nn.Cell):
     def __init__(self, parameters: Sequence[Parameter], multipliers: Sequence[float], decays: Sequence[float]):
         super().__init__(auto_prefix=False)
         self.weights = ParameterTuple(parameters)
-        self.rules = _paired(parameters, multipliers, decays)
+        self.multipliers, self.decays = _checked(parameters, multipliers, decays)
+        self.each = ops.HyperMap()
 
     def construct(self, gradients: tuple[Tensor, ...], learning_rate: Tensor, keep: Tensor) -> Tensor:
         """One step, as in AdamW."""
-        rate = keep * learning_rate
-        for i, (multiplier, decay) in enumerate(self.rules):
-            weight = self.weights[i]
-            change = (rate * multiplier) * gradients[i]
-            if decay > 0:
-                change = change + (rate * (multiplier * decay)) * weight
-            ops.assign(weight, weight - change)
+        update = ops.partial(_sgd, keep * learning_rate)
+        self.each(update, self.multipliers, self.decays, self.weights, gradients)
         return keep
 
 
@@ -99,11 +110,14 @@ def parameter_rules(
 def _state(prefix: str, parameters: Sequence[Parameter]) -> ParameterTuple:
     """Zeros like the parameters."""
     return ParameterTuple(
-        [Parameter(ops.zeros(p.shape, mstype.float32), name=f"{prefix}.{p.name}", requires_grad=False) for p in parameters]
+        [
+            Parameter(ops.zeros(p.shape, mstype.float32), name=f"{prefix}.{p.name}", requires_grad=False)
+            for p in parameters
+        ]
     )
 
 
-def _paired(parameters: Sequence, multipliers: Sequence[float], decays: Sequence[float]) -> tuple:
-    if not len(parameters) == len(multipliers) == len(decays):
-        raise ValueError(f"{len(parameters)} parameters, {len(multipliers)} multipliers and {len(decays)} decays")
-    return tuple(zip(map(float, multipliers), map(float, decays)))
+def _checked(parameters: Sequence, *rules: Sequence[float]) -> list[tuple[float, ...]]:
+    if any(len(rule) != len(parameters) for rule in rules):
+        raise ValueError(f"{len(parameters)} parameters, but {[len(rule) for rule in rules]} multipliers and decays")
+    return [tuple(map(float, rule)) for rule in rules]
