@@ -30,7 +30,9 @@ def read_recipe(path: Path | str) -> dict[str, Any]:
         node = loader.get_single_node()
         _check_names(path, node)
         return loader.construct_document(node)
-    except yaml.YAMLError as error:
+    except InputError:
+        raise
+    except (yaml.YAMLError, ValueError) as error:  # a date such as 2024-13-45 is a ValueError
         mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
         place = f"line {mark.line + 1}: " if mark else ""
         raise InputError(f"'{path}' is not YAML ({place}{problem or str(error).splitlines()[0]}); correct it") from None

@@ -70,6 +70,7 @@ def test_a_recipe_is_read(tmp_path):
         ("rate: 1\n---\nsteps: 2\n", ["not YAML", "line 2"]),
         ("a: !!python/object:os.system x\n", ["not YAML", "line 1"]),
         (b"name: \xff\xfe\n", ["not YAML"]),
+        ("name: 2024-13-45\n", ["not YAML", "month"]),
         (b"", ["empty"]),
     ],
 )
