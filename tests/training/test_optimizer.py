@@ -1,0 +1,126 @@
+"""AdamW and SGD against a float64 computation of their own."""
+
+import mindspore as ms
+import numpy as np
+import pytest
+from mindspore import Parameter, Tensor
+
+from mg import runtime
+from mg.training.optimizer import SGD, AdamW, parameter_rules
+
+SHAPES = {"conv.weight": (4, 3, 3, 3), "norm.gamma": (5,), "conv.temporal": (4, 4, 3, 1), "scale": ()}
+MULTIPLIERS, DECAYS = (1.0, 1.0, 0.5, 2.0), (0.1, 0.0, 0.3, 0.2)
+BETAS = (0.8, 0.99)
+
+
+@pytest.fixture(params=["graph", "pynative"])
+def mode(request):
+    runtime.setup(mode=request.param)
+    yield request.param
+    runtime.setup()
+
+
+def arrays(seed, scale=1.0):
+    rng = np.random.default_rng(seed)
+    return [(scale * rng.standard_normal(shape)).astype(np.float32) for shape in SHAPES.values()]
+
+
+def parameters():
+    return [Parameter(Tensor(a), name=name) for name, a in zip(SHAPES, arrays(0))]
+
+
+def adamw(weights, eps=1e-8):
+    return AdamW(weights, MULTIPLIERS, DECAYS, BETAS, eps)
+
+
+def apply(optimizer, gradients, rate=0.01, keep=1.0):
+    optimizer(tuple(map(Tensor, gradients)), Tensor(rate, ms.float32), Tensor(keep, ms.float32))
+
+
+def bits(cell):
+    return {p.name: p.asnumpy().tobytes() for p in cell.get_parameters()}
+
+
+def expected_adamw(steps, eps=1e-8, rate=0.01):
+    """Weights after the gradients of `steps`, one parameter at a time, from the paper's formula."""
+    weights = [w.astype(np.float64) for w in arrays(0)]
+    for i, (multiplier, decay) in enumerate(zip(MULTIPLIERS, DECAYS)):
+        mean = square = 0.0
+        for t, gradients in enumerate(steps, 1):
+            g = gradients[i].astype(np.float64)
+            mean = BETAS[0] * mean + (1 - BETAS[0]) * g
+            square = BETAS[1] * square + (1 - BETAS[1]) * g**2
+            direction = (mean / (1 - BETAS[0] ** t)) / (np.sqrt(square / (1 - BETAS[1] ** t)) + eps)
+            weights[i] = weights[i] - rate * multiplier * (direction + decay * weights[i])
+    return weights
+
+
+def assert_close(weights, expected, atol=1e-6):
+    for weight, wanted in zip(weights, expected):
+        np.testing.assert_allclose(weight.asnumpy(), wanted, rtol=0, atol=atol)
+
+
+def test_five_steps_of_adamw(mode):
+    weights, steps = parameters(), [arrays(seed, scale=10.0 ** (seed - 3)) for seed in range(1, 6)]
+    optimizer = adamw(weights)
+    for gradients in steps:
+        apply(optimizer, gradients)
+    assert_close(weights, expected_adamw(steps))
+    assert float(optimizer.steps.asnumpy()) == 5
+
+
+def test_the_first_step_is_as_long_as_the_rate():
+    weights, gradients = parameters(), arrays(1, scale=1e-3)
+    optimizer = AdamW(weights, (1.0,) * 4, (0.0,) * 4, eps=1e-20)
+    apply(optimizer, gradients)
+    assert_close(weights, [w - 0.01 * np.sign(g) for w, g in zip(arrays(0), gradients)], atol=3e-7)
+
+
+def test_decay_does_not_pass_through_the_moments():
+    weights = parameters()
+    optimizer = adamw(weights)
+    apply(optimizer, [np.zeros_like(a) for a in arrays(0)])
+    shrinks = [1 - 0.01 * m * d for m, d in zip(MULTIPLIERS, DECAYS)]
+    assert_close(weights, [w * s for w, s in zip(arrays(0), shrinks)], atol=3e-7)
+    assert not any(p.asnumpy().any() for p in (*optimizer.means, *optimizer.squares))
+
+
+@pytest.mark.parametrize("make", [adamw, lambda weights: SGD(weights, MULTIPLIERS, DECAYS)])
+def test_a_step_that_is_not_kept_changes_no_bit(make, mode):
+    plain, other = make(parameters()), make(parameters())
+    huge = [np.full_like(a, 3e38) for a in arrays(0)]
+    for seed in range(1, 4):
+        before = bits(other)
+        apply(other, huge, keep=0.0)
+        assert bits(other) == before
+        apply(other, arrays(seed))
+        apply(plain, arrays(seed))
+        assert bits(other) == bits(plain) != before
+
+
+def test_sgd(mode):
+    weights, gradients = parameters(), arrays(1)
+    apply(SGD(weights, MULTIPLIERS, DECAYS), gradients)
+    rules = zip(arrays(0), gradients, MULTIPLIERS, DECAYS)
+    assert_close(weights, [w - 0.01 * m * (g + d * w) for w, g, m, d in rules], atol=3e-7)
+
+
+def test_state_has_names_and_no_gradients():
+    weights = parameters()
+    optimizer = adamw(weights)
+    state = {p.name: p for p in optimizer.get_parameters() if p.name.startswith("adamw.")}
+    assert set(state) == {f"adamw.{kind}.{name}" for kind in "mv" for name in SHAPES} | {"adamw.steps"}
+    assert not any(p.requires_grad for p in state.values())
+    assert [p.name for p in weights] == list(SHAPES)
+    assert [p.shape for p in optimizer.means] == list(SHAPES.values())
+
+
+def test_rules_of_parameters():
+    multipliers, decays = parameter_rules(parameters(), 0.05, 10.0, lambda name: "temporal" in name)
+    assert multipliers == (1.0, 1.0, 10.0, 1.0)
+    assert decays == (0.05, 0.0, 0.05, 0.0)
+
+
+def test_rules_must_fit_the_parameters():
+    with pytest.raises(ValueError, match="4 parameters"):
+        AdamW(parameters(), (1.0,) * 3, DECAYS)
