@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 
 from mg import runtime
-from mg.config import add_flags, build, read_recipe
+from mg.config import add_flags, build, given_flags, read_recipe
 from mg.training.loop import RECIPE, Recipe, train
 
 
@@ -27,10 +27,8 @@ def parse_args(arguments: list[str] | None = None) -> tuple[Recipe, argparse.Nam
     )
     add_flags(parser, *RECIPE)
     args = parser.parse_args(arguments)
-    run = {"config", "output_path", "resume"}
-    flags = {name: value for name, value in vars(args).items() if name not in run}
     recipe = {} if args.config is None else read_recipe(args.config)
-    return Recipe(*build(RECIPE, recipe, flags)), args
+    return Recipe(*build(RECIPE, recipe, given_flags(args, *RECIPE))), args
 
 
 def main() -> int:

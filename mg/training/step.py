@@ -28,8 +28,8 @@ _cleared = ops.MultitypeFuncGraph("cleared")
 
 
 @_unscaled.register("Tensor", "Tensor")
-def _unscale_one(scale, gradient):
-    return gradient.astype(mstype.float32) / scale
+def _unscale_one(factor, gradient):
+    return gradient.astype(mstype.float32) * factor  # a division would keep an index of 16 bytes an element on a CPU
 
 
 @_square.register("Tensor")
@@ -119,7 +119,7 @@ class Gradients(nn.Cell):
     def construct(self, clip: Tensor, noise: Tensor, adversarial_weight: Tensor):
         scale = self.loss_scale.scale
         (_, results), gradients = self.value_and_grad(clip, noise, scale, adversarial_weight)
-        return results, self.each(ops.partial(_unscaled, scale), gradients)
+        return results, self.each(ops.partial(_unscaled, 1.0 / scale), gradients)
 
 
 class Update(nn.Cell):

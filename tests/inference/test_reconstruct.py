@@ -10,10 +10,10 @@ from mindspore import Tensor
 
 from mg.errors import InputError
 from mg.inference import reconstruct as module
-from mg.io.pictures import amplified_difference, contact_sheet, side_by_side
 from mg.inference.reconstruct import Options, reconstruct
 from mg.io import pixels
 from mg.io.image import read_image, write_image
+from mg.io.pictures import amplified_difference, contact_sheet, side_by_side
 from mg.io.video import probe, read_frames, write_video
 from mg.models.tae.tae import TemporalAutoencoder
 from mg.models.tiling import Tiles
