@@ -66,7 +66,10 @@ def compute_dtype(name: str) -> ms.Type:
 
 
 class ArgumentParser(argparse.ArgumentParser):
-    """argparse's, but a wrong command line is one line like all other errors."""
+    """argparse's, but flags are not abbreviated, and a wrong command line is one line like all other errors."""
+
+    def __init__(self, description: str, formatter_class: type = argparse.RawDescriptionHelpFormatter):
+        super().__init__(description=description, formatter_class=formatter_class, allow_abbrev=False)
 
     def error(self, message: str) -> None:
         raise InputError(f"{message}; see --help")

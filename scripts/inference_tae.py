@@ -20,7 +20,7 @@ _UNITS = {
 
 
 def parse_args() -> argparse.Namespace:
-    parser = runtime.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = runtime.ArgumentParser(description=__doc__)
     parser.add_argument("--input", help="a video, an image, or a folder of both (default: a sample clip is drawn)")
     parser.add_argument("--ckpt_path", help="weights of a TAE (default: the model that ships with the package)")
     parser.add_argument("--output_path", default="samples/recons", help="folder for results (default: %(default)s)")

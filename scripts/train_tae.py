@@ -14,7 +14,7 @@ from mg.training.loop import RECIPE, Recipe, train
 
 
 def parse_args(arguments: list[str] | None = None) -> tuple[Recipe, argparse.Namespace]:
-    parser = runtime.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = runtime.ArgumentParser(description=__doc__)
     parser.add_argument("--config", help="a recipe, such as configs/tae/train/mixed_256x256x32.yaml")
     parser.add_argument("--output_path", required=True, help="the run folder")
     parser.add_argument(

@@ -103,7 +103,7 @@ def measure(frames: int, height: int, width: int, flags: tuple[str, ...] | None)
 
 
 def main() -> None:
-    parser = runtime.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = runtime.ArgumentParser(description=__doc__)
     parser.add_argument("--case", nargs="+", default=list(CASES), choices=CASES)
     parser.add_argument("--output_path", default="memory.json", help="JSON file (default: %(default)s)")
     parser.add_argument("--one", type=int, nargs=3, help=argparse.SUPPRESS)

@@ -6,7 +6,6 @@ Untiled clips must fit into memory: measure space on few large frames (the defau
 
 from __future__ import annotations
 
-import argparse
 import json
 from dataclasses import replace
 from itertools import islice
@@ -112,7 +111,7 @@ def table(rows: dict[str, dict[str, dict]]) -> str:
 
 
 def main() -> None:
-    parser = runtime.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = runtime.ArgumentParser(description=__doc__)
     parser.add_argument("--input", required=True, help="a video, or a folder of videos")
     parser.add_argument("--ckpt_path", default=DEFAULT_WEIGHTS, help="weights of a TAE (default: the shipped model)")
     parser.add_argument("--output_path", default="seams.json", help="JSON file (default: %(default)s)")

@@ -29,7 +29,7 @@ class DiscriminatorLoss(nn.Cell):
 
 
 class DiscriminatorStep(nn.Cell):
-    """(clip, reconstruction, learning rate) -> (loss, 1 if the step was taken or 0 if it was not finite)."""
+    """(clip, reconstruction, learning rate) -> loss, (norm of the gradients, 1 or 0 as `Update` says)."""
 
     def __init__(self, loss: DiscriminatorLoss, update: Update, ranks: int):
         super().__init__(auto_prefix=False)
@@ -42,15 +42,15 @@ class DiscriminatorStep(nn.Cell):
         self.running_real = Parameter(Tensor(0.0, mstype.float32), name="lecam.real", requires_grad=False)
         self.running_fake = Parameter(Tensor(0.0, mstype.float32), name="lecam.fake", requires_grad=False)
 
-    def construct(self, clip: Tensor, recon: Tensor, learning_rate: Tensor) -> tuple[Tensor, Tensor]:
+    def construct(self, clip: Tensor, recon: Tensor, learning_rate: Tensor):
         (loss, logits), gradients = self.value_and_grad(clip, recon, self.running_real * 1.0, self.running_fake * 1.0)
-        _, keep = self.update(gradients, learning_rate)
+        taken = self.update(gradients, learning_rate)
         real, fake = logits
         if self.loss.lecam_weight > 0:
             real, fake = self.average((real.mean().reshape(1), fake.mean().reshape(1)))
             ops.assign(self.running_real, self.moved(self.running_real, real))
             ops.assign(self.running_fake, self.moved(self.running_fake, fake))
-        return loss, keep
+        return loss, taken
 
     def moved(self, running: Tensor, logits: Tensor) -> Tensor:
         """The new running mean; the old one where the logits are not finite."""

@@ -10,8 +10,11 @@ from mindspore.communication import get_group_size, get_rank, init
 
 
 def start() -> tuple[int, int]:
-    """(rank, ranks): joins the job if MindSpore's launcher `msrun` started this process, else (0, 1)."""
-    if os.environ.get("MS_ROLE") != "MS_WORKER":
+    """(rank, ranks): joins the job if MindSpore's launcher `msrun` started this process, else (0, 1).
+
+    The launcher's scheduler runs the same script; for it, `init` ends with the job and does not return.
+    """
+    if "MS_ROLE" not in os.environ:
         return 0, 1
     init()
     return get_rank(), get_group_size()

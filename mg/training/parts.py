@@ -82,12 +82,15 @@ class Parts:
         self.balance = Balance(self.objective, self.discriminator, objective.disc_weight_limit, ranks)
 
     def _tensors(self, named: Mapping[str, Parameter]) -> dict[str, Parameter]:
-        """The model's parameters by their structural names, all others by their own."""
-        cells = [self.optimizer, self.loss_scale, self.ema, self.discriminator_step]
-        others = [p for cell in cells if cell is not None for p in cell.get_parameters()]
-        model = {id(parameter) for parameter in named.values()}
+        """The model's parameters by their structural names; what else there is by its own, after what holds it."""
         tensors = {f"model.{name}": parameter for name, parameter in named.items()}
-        return {**tensors, **{p.name: p for p in others if id(p) not in model}}
+        known = {id(parameter) for parameter in named.values()}
+        own = ((self.optimizer, ""), (self.loss_scale, ""), (self.ema, ""))
+        for cell, prefix in (*own, (self.discriminator_step, "adversarial.")):
+            for parameter in () if cell is None else cell.get_parameters():
+                if id(parameter) not in known:
+                    tensors[prefix + parameter.name] = parameter
+        return tensors
 
     def learn(
         self, clip: Tensor, noise: Tensor, rate: float, disc_rate: float, number: int, progress: Progress

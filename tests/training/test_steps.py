@@ -161,23 +161,23 @@ def test_freezing(tmp_path):
 def test_a_discriminator_learns_and_is_heard_from_its_start_on(tmp_path):
     parts = parts_of(tmp_path, disc_weight=0.5, disc_start=1, disc_channels=8, lecam_weight=0.1)
     clip, progress = random_clip(1, 3, 4, 16, 16), Progress()
-    before = values(parts, "discriminator.")
+    before = values(parts, "adversarial.discriminator.")
     assert before
     first = learn(parts, clip, number=0, progress=progress)
     assert "discriminator" not in first
     assert progress.adversarial_weight == 0
-    for name, value in values(parts, "discriminator.").items():
+    for name, value in values(parts, "adversarial.discriminator.").items():
         np.testing.assert_array_equal(value, before[name])
     second = learn(parts, clip, number=1, progress=progress)
     assert np.isfinite(second["discriminator"])
     assert 0 < progress.adversarial_weight < 1e4
-    assert any((value != before[name]).any() for name, value in values(parts, "discriminator.").items())
+    assert any((value != before[name]).any() for name, value in values(parts, "adversarial.discriminator.").items())
     third = learn(parts, clip, number=2, progress=progress)
     assert third["adversarial_weight"] > 0
     assert third["total"] == pytest.approx(
         third["reconstruction"] + 1e-6 * third["kl"] + third["adversarial_weight"] * third["adversarial"], rel=1e-5
     )
-    assert float(parts.tensors["lecam.real"].asnumpy()) != 0
+    assert float(parts.tensors["adversarial.lecam.real"].asnumpy()) != 0
 
 
 def test_recomputation_changes_no_gradient(tmp_path, sgd):

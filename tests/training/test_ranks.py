@@ -1,0 +1,107 @@
+"""Two ranks under msrun: what they learn is what one process with both batches learns."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT, run
+from recipes import recipe
+
+from mg.config import write_recipe
+from mg.models.weights import TensorFile
+
+
+def msrun(script, *arguments, folder, code=0):
+    """Run a script with two ranks; the logs are in folder / "ranks"."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    launcher = [sys.executable, "-m", "mindspore.parallel.cluster.run", "--worker_num=2", "--local_worker_num=2"]
+    launcher += [f"--master_port={port}", f"--log_dir={folder / 'ranks'}", "--join=True", "--cluster_time_out=120"]
+    done = subprocess.run(
+        [*launcher, str(script), *map(str, arguments)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        env={**os.environ, "GLOG_v": "3", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+    )
+    logs = "\n".join(path.read_text() for path in sorted((folder / "ranks").glob("worker_*.log")))
+    assert (done.returncode == 0) == (code == 0), f"{done.returncode}\n{done.stdout}{done.stderr}{logs[-5000:]}"
+    return done.stdout + done.stderr + logs
+
+
+def states(tmp_path, **changes):
+    """The last checkpoints, and the logs, of two ranks with batches of 1 and of one process with a batch of 2."""
+    chosen = recipe(tmp_path, **changes)
+    write_recipe(tmp_path / "recipe.yaml", chosen.as_mapping())
+    script = "scripts/train_tae.py"
+    msrun(ROOT / script, "--config", tmp_path / "recipe.yaml", "--output_path", tmp_path / "two", folder=tmp_path)
+    run(
+        script,
+        "--config",
+        tmp_path / "recipe.yaml",
+        "--output_path",
+        tmp_path / "one",
+        "--batch_size",
+        "2",
+        cwd=tmp_path,
+    )
+    files = [TensorFile(tmp_path / name / "checkpoints" / "step_00000003.safetensors") for name in ("two", "one")]
+    logs = [
+        [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+        for name in ("two", "one")
+    ]
+    return files, logs
+
+
+def test_sgd_on_two_ranks_equals_one_process_with_the_doubled_batch(tmp_path):
+    changes = {"optimizer": "sgd", "learning_rate": 1e-2, "validation_video_folder": str(tmp_path / "clips")}
+    (two, one), logs = states(tmp_path, **changes)
+    start = TensorFile(tmp_path / "two" / "checkpoints" / "step_00000003.safetensors")
+    assert set(two) == set(one) == set(start)
+    for name in one:
+        np.testing.assert_allclose(two[name], one[name], atol=1e-6, err_msg=name)
+    for a, b in zip(*logs):
+        assert set(a) == set(b)
+        for name in set(a) - {"seconds"}:
+            assert a[name] == pytest.approx(b[name], rel=1e-4), name
+    assert logs[0][-1]["validation_clips"] == 5
+
+
+@pytest.mark.slow
+def test_adamw_on_two_ranks(tmp_path):
+    rate = 1e-3
+    (two, one), logs = states(tmp_path, learning_rate=rate, weight_decay=0.0)
+    assert logs[0][0]["grad_norm"] == pytest.approx(logs[1][0]["grad_norm"], rel=1e-6)
+    for name in (name for name in one if name.startswith("model.")):
+        assert np.abs(two[name] - one[name]).max() <= 2 * rate * 3, name
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_ends_the_job_with_its_error(tmp_path):
+    script = tmp_path / "dies.py"
+    script.write_text(
+        "import sys\n"
+        f"sys.path[:0] = [{str(ROOT / 'scripts')!r}]\n"
+        "import train_tae\n"
+        "from mg import runtime\n"
+        "from mg.training import loop\n"
+        "learn = loop.Run._learn\n"
+        "def dying(run, step):\n"
+        "    if run.rank == 1 and step.number == 1:\n"
+        "        raise RuntimeError('rank 1 has died of this')\n"
+        "    return learn(run, step)\n"
+        "loop.Run._learn = dying\n"
+        "runtime.run_script(train_tae.main)\n"
+    )
+    write_recipe(tmp_path / "recipe.yaml", recipe(tmp_path, max_steps=50).as_mapping())
+    text = msrun(
+        script, "--config", tmp_path / "recipe.yaml", "--output_path", tmp_path / "run", folder=tmp_path, code=1
+    )
+    assert "rank 1 has died of this" in text

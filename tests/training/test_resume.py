@@ -1,0 +1,152 @@
+"""A training that was stopped and resumed is, bit for bit, one that was not."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from conftest import ROOT, check_one_line_error, run
+from recipes import recipe
+
+from mg.config import write_recipe
+from mg.errors import InputError
+from mg.models.weights import TensorFile
+from mg.training import state
+from mg.training.loop import train
+
+
+def checkpoint(folder):
+    return TensorFile(state.latest(folder / "checkpoints"))
+
+
+def lines(folder):
+    """The run's log without what a clock says."""
+    records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in record.items() if name != "seconds"} for record in records]
+
+
+def check_equal(one, other):
+    a, b = checkpoint(one), checkpoint(other)
+    assert set(a) == set(b)
+    for name in a:
+        np.testing.assert_array_equal(a[name], b[name], err_msg=name)
+    assert a.header["progress"] == b.header["progress"]
+    assert lines(one) == lines(other)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"ema_decay": 0.9, "mixed_strategy": "mixed_video_image", "mixed_image_ratio": 0.5},
+        {"gradient_accumulation_steps": 2, "disc_weight": 0.5, "disc_channels": 8, "lecam_weight": 0.1},
+    ],
+    ids=["ema", "accumulation and discriminator"],
+)
+def test_three_steps_and_three_more_are_six(tmp_path, changes):
+    assert train(recipe(tmp_path, max_steps=6, **changes), tmp_path / "six") == 0
+    assert train(recipe(tmp_path, max_steps=3, **changes), tmp_path / "three") == 0
+    with open(tmp_path / "three" / "metrics.jsonl", "a") as log:
+        log.write('{"step": 3, "total": 1e9}\n{"step": 4, "to')  # what a killed run may leave behind
+    assert train(recipe(tmp_path, max_steps=6, **changes), tmp_path / "three", resume=True) == 0
+    check_equal(tmp_path / "six", tmp_path / "three")
+    first, last = (TensorFile(tmp_path / "six" / "checkpoints" / f"step_0000000{n}.safetensors") for n in (3, 6))
+    for part in ("model.", "adamw.m.", "adamw.v."):
+        assert any((first[name] != last[name]).any() for name in first if name.startswith(part)), part
+    if "ema_decay" in changes:
+        averaged = TensorFile(tmp_path / "six" / "last.safetensors")
+        for name in averaged:
+            np.testing.assert_array_equal(averaged[name], last[f"ema.{name}"])
+
+
+def test_what_cannot_be_resumed_is_refused(tmp_path):
+    folder = tmp_path / "run"
+    with pytest.raises(InputError, match="no checkpoint"):
+        train(recipe(tmp_path), folder, resume=True)
+    assert train(recipe(tmp_path, max_steps=1, checkpoint_interval=1), folder) == 0
+    with pytest.raises(InputError, match="--resume"):
+        train(recipe(tmp_path), folder)
+    with pytest.raises(InputError, match=r"learning_rate: 0\.001 became 0\.5"):
+        train(recipe(tmp_path, learning_rate=0.5), folder, resume=True)
+    with pytest.raises(InputError, match="no checkpoint of a training"):
+        train(recipe(tmp_path), tmp_path / "other", resume=str(folder / "last.safetensors"))
+    path = state.latest(folder / "checkpoints")
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(InputError, match="damaged"):
+        train(recipe(tmp_path), folder, resume=True)
+
+
+def test_a_full_disk_ends_the_run_and_leaves_the_last_checkpoint_whole(tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+    real = state.weights.save_file
+
+    def full(tensors, path, metadata):
+        if json.loads(metadata["mg"]).get("progress", {}).get("position", {}).get("step") == 2:
+            with open(path, "wb") as file:
+                file.write(b"half of it")
+            raise OSError(28, "No space left on device")
+        real(tensors, path, metadata)
+
+    monkeypatch.setattr(state.weights, "save_file", full)
+    with pytest.raises(InputError, match=r"step_00000002.*No space left on device"):
+        train(recipe(tmp_path, checkpoint_interval=1), folder)
+    assert [path.name for path in (folder / "checkpoints").iterdir()] == ["step_00000001.safetensors"]
+    assert checkpoint(folder).header["progress"]["position"]["step"] == 1
+
+
+def test_sigterm_saves_and_the_run_goes_on_from_there(tmp_path):
+    chosen = recipe(tmp_path, max_steps=100000, checkpoint_interval=100000)
+    write_recipe(tmp_path / "recipe.yaml", chosen.as_mapping())
+    command = ["scripts/train_tae.py", "--config", tmp_path / "recipe.yaml", "--output_path", tmp_path / "run"]
+    process = subprocess.Popen([sys.executable, str(ROOT / command[0]), *map(str, command[1:])], stderr=subprocess.PIPE)
+    log = tmp_path / "run" / "metrics.jsonl"
+    deadline = time.time() + 300
+    while time.time() < deadline and not (log.exists() and log.read_text().count("\n") >= 3):
+        assert process.poll() is None, process.stderr.read().decode()
+        time.sleep(0.2)
+    process.send_signal(signal.SIGTERM)
+    message = process.communicate(timeout=120)[1].decode()
+    assert process.returncode == 130, message
+    assert "saved" in message
+    done = checkpoint(tmp_path / "run").header["progress"]["position"]["step"]
+    assert done >= 3
+    assert len(lines(tmp_path / "run")) == done
+    run(*command, "--resume", "--max_steps", done + 2, cwd=tmp_path)
+    assert checkpoint(tmp_path / "run").header["progress"]["position"]["step"] == done + 2
+    assert [record["step"] for record in lines(tmp_path / "run")] == list(range(done + 2))
+
+
+def test_bad_clips_are_named_counted_and_remembered(tmp_path):
+    recipe(tmp_path)
+    (tmp_path / "clips" / "3.mp4").write_bytes(b"not a video")
+    (tmp_path / "list.csv").write_text("video\n0.mp4\n3.mp4\n4.mp4\nmissing.mp4\n")
+    csv = str(tmp_path / "list.csv")
+    folder = tmp_path / "run"
+    assert train(recipe(tmp_path, max_bad_share=0.5, csv_path=csv, max_steps=4, checkpoint_interval=2), folder) == 0
+    progress = checkpoint(folder).header["progress"]
+    assert {path.rpartition("/")[2] for path in progress["bad_files"]} == {"3.mp4", "missing.mp4"}
+    assert progress["replaced"] == sum(record["replaced"] for record in lines(folder)) == 2
+    listed = (folder / "bad_files.txt").read_text().splitlines()
+    assert [line.split("\t")[0].rpartition("/")[2] for line in listed] == ["3.mp4", "missing.mp4"]
+    with pytest.raises(InputError, match="max_bad_share"):
+        train(recipe(tmp_path, csv_path=csv, max_steps=9), tmp_path / "strict")
+    assert len((tmp_path / "strict" / "bad_files.txt").read_text().splitlines()) == 2
+
+
+def test_wrong_command_lines_are_one_line(tmp_path):
+    done = run("scripts/train_tae.py", "--output_path", tmp_path / "a", "--learning_rat", "1", cwd=tmp_path, code=2)
+    check_one_line_error(done, "learning_rat")
+    done = run(
+        "scripts/train_tae.py",
+        "--output_path",
+        tmp_path / "a",
+        "--dtype",
+        "bf16",
+        "--video_folder",
+        tmp_path,
+        cwd=tmp_path,
+        code=2,
+    )
+    check_one_line_error(done, "bf16", "CPU")
