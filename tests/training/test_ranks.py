@@ -63,14 +63,14 @@ def states(tmp_path, **changes):
 def test_sgd_on_two_ranks_equals_one_process_with_the_doubled_batch(tmp_path):
     changes = {"optimizer": "sgd", "learning_rate": 1e-2, "validation_video_folder": str(tmp_path / "clips")}
     (two, one), logs = states(tmp_path, **changes)
-    start = TensorFile(tmp_path / "two" / "checkpoints" / "step_00000003.safetensors")
-    assert set(two) == set(one) == set(start)
+    assert set(two) == set(one)
     for name in one:
         np.testing.assert_allclose(two[name], one[name], atol=1e-6, err_msg=name)
     for a, b in zip(*logs):
         assert set(a) == set(b)
         for name in set(a) - {"seconds"}:
-            assert a[name] == pytest.approx(b[name], rel=1e-4), name
+            tolerance = 1e-3 if name.startswith("validation") else 1e-4  # pixels are rounded to levels there
+            assert a[name] == pytest.approx(b[name], rel=tolerance), name
     assert logs[0][-1]["validation_clips"] == 5
 
 

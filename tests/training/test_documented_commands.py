@@ -1,0 +1,77 @@
+"""Every command line of docs/training.md is one that its script takes."""
+
+import re
+import runpy
+import shlex
+import subprocess
+
+import pytest
+from conftest import ROOT
+
+from mg.config import build, read_recipe
+from mg.training.loop import RECIPE
+
+TEXT = (ROOT / "docs" / "training.md").read_text()
+BLOCKS = re.findall(r"```\n(.*?)```", TEXT, re.DOTALL)
+COMMANDS = [line for block in BLOCKS for line in block.splitlines()]
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("python scripts/train_tae.py")])
+def test_training_commands_parse(command, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    parse = runpy.run_path(str(ROOT / "scripts" / "train_tae.py"))["parse_args"]
+    recipe, args = parse(shlex.split(command)[2:])
+    assert args.output_path.startswith("runs/")
+    assert recipe.data.video_folder
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if not c.startswith("python scripts/train_tae.py")])
+def test_other_commands_know_their_flags(command):
+    words = shlex.split(command)
+    script = ROOT / words[1 if words[0] == "python" else 0]
+    assert script.is_file()
+    text = script.read_text()
+    if script.suffix == ".sh":
+        subprocess.run(["bash", "-n", str(script)], check=True)
+        return
+    for flag in (word for word in words if word.startswith("--")):
+        assert f'"{flag}"' in text or flag[2:] in ("num_frames", "image_size"), flag
+
+
+def test_there_are_commands():
+    assert len(COMMANDS) >= 15
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "configs" / "tae" / "train").glob("*.yaml")), ids=lambda path: path.name
+)
+def test_recipes_are_whole(path):
+    training, data, objective = build(RECIPE, read_recipe(path), {"video_folder": "clips"})
+    assert training.model == "tae"
+    assert data.image_size
+    assert objective.weights
+
+
+def test_launchers_pass_their_flags_on(tmp_path):
+    """With stand-ins for python and msrun that print what they are given."""
+    for name in ("python", "msrun"):
+        (tmp_path / name).write_text('#!/bin/bash\necho "$(basename "$0") $*"\n')
+        (tmp_path / name).chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "CARDS": "4"}
+
+    def launch(script, *words):
+        command = ["bash", str(ROOT / "scripts" / "launch" / script), *words]
+        return subprocess.run(command, env=environment, capture_output=True, text=True)
+
+    tail = "scripts/train_tae.py --config r.yaml --output_path run --device_target Ascend --batch_size 2"
+    words = ("r.yaml", "run", "--batch_size", "2")
+    assert launch("train_1_card.sh", *words).stdout.strip() == f"python {tail}"
+    eight = launch("train_8_cards.sh", *words).stdout.strip()
+    assert eight.startswith("msrun --worker_num=4 --local_worker_num=4 ")
+    assert eight.endswith(tail)
+    hosts = ("--master_addr", "10.0.0.1", "--hosts", "3", "--node_rank", "2")
+    many = launch("train_hosts.sh", *hosts, *words).stdout.strip()
+    assert "--worker_num=12 --local_worker_num=4 --master_addr=10.0.0.1" in many
+    assert "--node_rank=2" in many
+    assert many.endswith(tail)
+    assert launch("train_hosts.sh", *hosts[2:], *words).returncode != 0
