@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from mg.data.config import DataConfig
 from mg.data.transforms import covering_size, resize_and_crop
 from mg.io.image import read_image
 from mg.io.media import is_image
-from mg.io.video import probe, read_frames_at
+from mg.io.video import probe, read_frames, read_frames_at
 
 
 def read_training_clip(
@@ -35,22 +36,25 @@ def read_training_clip(
 
 
 def read_validation_clip(path: Path, frames: int, config: DataConfig) -> np.ndarray:
-    """The first `frames` frames of `path`, or as many as it has, their centres."""
-    pictures = _read(path, frames, config.sample_stride, None)
+    """The first `frames` frames of `path`, or as many as it has, their centres; the very ones that inference reads."""
+    if is_image(path):
+        pictures = [read_image(path)]
+    else:
+        pictures = list(islice(read_frames(path), 0, (frames - 1) * config.sample_stride + 1, config.sample_stride))
     return np.stack([resize_and_crop(picture, *config.image_size) for picture in pictures])
 
 
-def frame_numbers(total: int, frames: int, stride: int, choices: np.random.Generator | None) -> range:
-    """Which `frames` of a video's `total` frames to take, `stride` apart, from a random start or from the first.
+def frame_numbers(total: int, frames: int, stride: int, choices: np.random.Generator) -> range:
+    """Which `frames` of a video's `total` frames to take, `stride` apart, from a random start.
 
     Starts where all fit. A video that is too short is taken from its first frame on, and gives fewer.
     """
     room = total - (frames - 1) * stride
-    start = int(choices.integers(room)) if choices is not None and room > 1 else 0
+    start = int(choices.integers(room)) if room > 1 else 0
     return range(start, total, stride)[:frames]
 
 
-def _read(path: Path, frames: int, stride: int, choices: np.random.Generator | None) -> np.ndarray:
+def _read(path: Path, frames: int, stride: int, choices: np.random.Generator) -> np.ndarray:
     """(T, H, W, 3) of the file's own size, T at most `frames`."""
     if is_image(path):
         return read_image(path)[None]
