@@ -1,4 +1,4 @@
-"""Losses of a discriminator and of what it judges. Pure functions of logits, norms and steps, all in fp32."""
+"""Losses of a discriminator and of what it judges. Pure functions of logits and norms, all in fp32."""
 
 from __future__ import annotations
 
@@ -26,15 +26,10 @@ def adaptive_weight(norm_reconstruction: Tensor, norm_adversarial: Tensor, limit
     """norm_reconstruction / (norm_adversarial + eps), clipped to [0, limit]; no gradient flows through it.
 
     The norms are those of the gradients of the weighted reconstruction terms and of the adversarial term with respect
-    to the decoder's last weight.  VQGAN (arXiv 2012.09841), section 3.1.
+    to the reconstruction.  VQGAN (arXiv 2012.09841), section 3.1, takes them with respect to the decoder's last weight.
     """
     ratio = norm_reconstruction.astype(mstype.float32) / (norm_adversarial.astype(mstype.float32) + eps)
     return ops.stop_gradient(ops.clamp(ratio, 0.0, limit))
-
-
-def switched_on(step: Tensor, start: int) -> Tensor:
-    """0 before step `start`, 1 from there on.  step: an integer scalar, so that a compiled graph follows it."""
-    return (step >= start).astype(mstype.float32)
 
 
 def lecam(real: Tensor, fake: Tensor, running_real: Tensor, running_fake: Tensor) -> Tensor:

@@ -122,14 +122,14 @@ def smoothed(values: np.ndarray) -> np.ndarray:
 
 
 def _curves(records: list[dict]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """name -> steps and values, in the order in which names first appear; nulls, and what never changes, are left out."""
+    """name -> steps and values, in the order in which names first appear; no nulls, and nothing that never changes."""
     points = {}
     for record in records:
         for name, value in record.items():
             if name != "step" and value is not None:
                 points.setdefault(name, []).append((record["step"], value))
-    changing = {name: pairs for name, pairs in points.items() if len({value for _, value in pairs}) > 1}
-    return {name: tuple(np.array(pairs, dtype=np.float64).T) for name, pairs in (changing or points).items()}
+    told = {name: pairs for name, pairs in points.items() if len(pairs) == 1 or len({value for _, value in pairs}) > 1}
+    return {name: tuple(np.array(pairs, dtype=np.float64).T) for name, pairs in told.items()}
 
 
 def _keep_before(path: Path, first_step: int) -> None:

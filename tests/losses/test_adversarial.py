@@ -37,17 +37,6 @@ def test_no_gradient_flows_through_the_adaptive_weight():
     assert float(ms.grad(weighted)(tensor(3.0))) == pytest.approx(1.5, rel=1e-4)
 
 
-class Switch(nn.Cell):
-    def construct(self, step):
-        return adversarial.switched_on(step, 3)
-
-
-def test_one_compiled_graph_switches_on_at_its_step():
-    switch = Switch()
-    assert [float(switch(Tensor(step, ms.int32))) for step in range(6)] == [0, 0, 0, 1, 1, 1]
-    assert len(switch.compile_cache) == 1
-
-
 def test_lecam_by_hand():
     real, fake = tensor(1.0, 3.0), tensor(-1.0, 0.0)
     value = adversarial.lecam(real, fake, tensor(0.5), tensor(-0.5))

@@ -46,7 +46,7 @@ def test_a_broken_line_in_the_middle_is_an_error(tmp_path):
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 3
 
 
-def test_curves_are_a_picture_with_a_panel_for_each_name(tmp_path):
+def test_curves_are_a_picture_with_a_panel_for_each_name_that_changes(tmp_path):
     with RunLog(tmp_path) as log:
         log.curves(tmp_path / "none.png")
         assert not (tmp_path / "none.png").exists()
@@ -55,6 +55,7 @@ def test_curves_are_a_picture_with_a_panel_for_each_name(tmp_path):
         for step in range(100):
             log.write(step, loss=float(np.exp(-step / 10)), scale=1.0, psnr=20 + step, empty=None)
         log.write(100, validation_psnr=20.0)
+        log.write(100, more=1.0)
         log.curves(tmp_path / "four.png")
     with Image.open(tmp_path / "one.png") as one, Image.open(tmp_path / "four.png") as four:
         assert four.format == "PNG"

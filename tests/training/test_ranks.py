@@ -36,12 +36,42 @@ def msrun(script, *arguments, folder, code=0):
     return done.stdout + done.stderr + logs
 
 
+def changed_script(path, change):
+    """scripts/train_tae.py after some lines of Python that may change `loop`."""
+    lines = ["import sys", f"sys.path[:0] = [{str(ROOT / 'scripts')!r}]", "import train_tae", "from mg import runtime"]
+    lines += ["from mg.training import loop", change, "runtime.run_script(train_tae.main)"]
+    path.write_text("\n".join(lines))
+    return path
+
+
+EVERY_RANK_SAVES = """
+go = loop.Run.go
+def saving(run):
+    code = go(run)
+    run.parts.model.save(run.folder.parent / f"rank{run.rank}.safetensors")
+    return code
+loop.Run.go = saving
+"""
+RANK_1_DIES = """
+learn = loop.Run._learn
+def dying(run, step):
+    if run.rank == 1 and step.number == 1:
+        raise RuntimeError("rank 1 has died of this")
+    return learn(run, step)
+loop.Run._learn = dying
+"""
+
+
 def states(tmp_path, **changes):
     """The last checkpoints, and the logs, of two ranks with batches of 1 and of one process with a batch of 2."""
-    chosen = recipe(tmp_path, **changes)
+    chosen = recipe(tmp_path, checkpoint_interval=1, **changes)
     write_recipe(tmp_path / "recipe.yaml", chosen.as_mapping())
     script = "scripts/train_tae.py"
-    msrun(ROOT / script, "--config", tmp_path / "recipe.yaml", "--output_path", tmp_path / "two", folder=tmp_path)
+    saving = changed_script(tmp_path / "saving.py", EVERY_RANK_SAVES)
+    msrun(saving, "--config", tmp_path / "recipe.yaml", "--output_path", tmp_path / "two", folder=tmp_path)
+    ranks = [TensorFile(tmp_path / f"rank{rank}.safetensors") for rank in (0, 1)]
+    for name in ranks[0]:
+        np.testing.assert_array_equal(ranks[0][name], ranks[1][name], err_msg=name)
     run(
         script,
         "--config",
@@ -79,27 +109,19 @@ def test_adamw_on_two_ranks(tmp_path):
     rate = 1e-3
     (two, one), logs = states(tmp_path, learning_rate=rate, weight_decay=0.0)
     assert logs[0][0]["grad_norm"] == pytest.approx(logs[1][0]["grad_norm"], rel=1e-6)
+    first = [TensorFile(tmp_path / name / "checkpoints" / "step_00000001.safetensors") for name in ("two", "one")]
+    means = [name for name in first[0] if name.startswith("adamw.m.")]  # a tenth of the first step's gradients
+    largest = max(np.abs(first[1][name]).max() for name in means)
+    assert largest > 0
+    for name in means:
+        np.testing.assert_allclose(first[0][name], first[1][name], rtol=1e-6, atol=1e-6 * largest, err_msg=name)
     for name in (name for name in one if name.startswith("model.")):
         assert np.abs(two[name] - one[name]).max() <= 2 * rate * 3, name
 
 
 @pytest.mark.slow
 def test_a_worker_that_dies_ends_the_job_with_its_error(tmp_path):
-    script = tmp_path / "dies.py"
-    script.write_text(
-        "import sys\n"
-        f"sys.path[:0] = [{str(ROOT / 'scripts')!r}]\n"
-        "import train_tae\n"
-        "from mg import runtime\n"
-        "from mg.training import loop\n"
-        "learn = loop.Run._learn\n"
-        "def dying(run, step):\n"
-        "    if run.rank == 1 and step.number == 1:\n"
-        "        raise RuntimeError('rank 1 has died of this')\n"
-        "    return learn(run, step)\n"
-        "loop.Run._learn = dying\n"
-        "runtime.run_script(train_tae.main)\n"
-    )
+    script = changed_script(tmp_path / "dies.py", RANK_1_DIES)
     write_recipe(tmp_path / "recipe.yaml", recipe(tmp_path, max_steps=50).as_mapping())
     text = msrun(
         script, "--config", tmp_path / "recipe.yaml", "--output_path", tmp_path / "run", folder=tmp_path, code=1
