@@ -22,6 +22,7 @@ def parse_args(arguments: list[str] | None = None) -> tuple[Recipe, argparse.Nam
         nargs="?",
         const=True,
         default=False,
+        type=lambda text: {"true": True, "false": False}.get(text.lower(), text),
         metavar="PATH",
         help="go on from the newest checkpoint of the run folder, or from this one",
     )

@@ -84,7 +84,8 @@ class Run:
             self.progress = state.load(path, self.parts.tensors, recipe.as_mapping(), MAY_DIFFER)
             logger.info("resumed from %s, %d steps done", path, self.progress.step)
         distributed.broadcast(self.parts.tensors.values(), ranks)
-        self.stop = False
+        self.asked_to_stop = False  # this rank, by a signal
+        self.stop = False  # all ranks, after the same step
         self.reduce = distributed.Average(ranks)
 
     def go(self) -> int:
@@ -110,7 +111,7 @@ class Run:
         )
         steps = closing(iter(data))
         bar = tqdm(total=training.max_steps, initial=progress.step, unit="step", disable=self.rank > 0)
-        with steps as steps, bar, self._signals():
+        with steps as steps, bar, self._signals(), self._text_log():
             try:
                 while progress.step < training.max_steps and not self.stop:
                     self._one(next(steps), bar)
@@ -166,7 +167,7 @@ class Run:
             for name, value in figures.items():
                 sums[name] = sums.get(name, 0.0) + value / len(step.clips)
         norm, kept = parts.finish(rate)
-        counts = {"short": step.short, "replaced": step.replaced, "stop": float(self.stop)}
+        counts = {"short": step.short, "replaced": step.replaced, "stop": float(self.asked_to_stop)}
         record = self._over_ranks({**sums, **{name: value * self.ranks for name, value in counts.items()}})
         record.update(frames=float(step.clips[0].shape[2]), learning_rate=rate, grad_norm=norm, kept=kept)
         if training.dtype == "fp16":
@@ -228,13 +229,27 @@ class Run:
             write_bad_files(self.folder if self.rank == 0 else self.folder / f"rank{self.rank}", reasons)
 
     @contextmanager
+    def _text_log(self):
+        """What is logged goes to train.log as well."""
+        handler = logging.NullHandler()
+        if self.rank == 0:
+            handler = logging.FileHandler(self.folder / "train.log", encoding="utf-8")
+            handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        logging.getLogger("mg").addHandler(handler)
+        try:
+            yield
+        finally:
+            logging.getLogger("mg").removeHandler(handler)
+            handler.close()
+
+    @contextmanager
     def _signals(self):
         """The first SIGINT or SIGTERM lets the step end and saves; a second one interrupts at once."""
 
         def note(number: int, _frame):
-            if self.stop:
+            if self.asked_to_stop:
                 raise KeyboardInterrupt
-            self.stop = True
+            self.asked_to_stop = True
             logger.info("%s: saving after this step", signal.Signals(number).name)
 
         before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -57,3 +57,14 @@ def test_the_smoke_recipe_learns_and_reproduces_its_figures(shared, tmp_path):
     shown = sorted((folder / "validation" / "step_00000120").iterdir())
     assert len(shown) == 8
     assert probe(next(path for path in shown if path.suffix == ".mp4")).frames in (3, 9)
+
+
+@pytest.mark.slow
+def test_the_smoke_recipe_runs_in_fp16(shared, tmp_path):
+    flags = ["--config", RECIPE_FILE, "--output_path", tmp_path / "run", "--video_folder", shared / "data" / "clips"]
+    run("scripts/train_tae.py", *flags, "--dtype", "fp16", "--max_steps", "30", cwd=ROOT)
+    steps = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert len(steps) == 30
+    assert all(np.isfinite(record["total"]) for record in steps)
+    assert steps[-1]["kept"] == 1
+    assert np.mean([record["total"] for record in steps[-5:]]) < np.mean([record["total"] for record in steps[:5]])

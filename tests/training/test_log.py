@@ -61,7 +61,7 @@ def test_curves_are_a_picture_with_a_panel_for_each_name_that_changes(tmp_path):
         assert four.format == "PNG"
         assert (four.width, four.height) == (3 * one.width, 2 * one.height)
         assert np.asarray(four.convert("L")).std() > 5
-    assert "empty" in read_metrics(tmp_path / "metrics.jsonl")[-2]
+    assert "empty" in read_metrics(tmp_path / "metrics.jsonl")[-3]
 
 
 def test_smoothing_is_a_mean_over_a_window():

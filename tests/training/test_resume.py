@@ -110,10 +110,11 @@ def test_sigterm_saves_and_the_run_goes_on_from_there(tmp_path):
     message = process.communicate(timeout=120)[1].decode()
     assert process.returncode == 130, message
     assert "saved" in message
+    assert "SIGTERM" in (tmp_path / "run" / "train.log").read_text()
     done = checkpoint(tmp_path / "run").header["progress"]["position"]["step"]
     assert done >= 3
     assert len(lines(tmp_path / "run")) == done
-    run(*command, "--resume", "--max_steps", done + 2, cwd=tmp_path)
+    run(*command, "--resume", "True", "--max_steps", done + 2, cwd=tmp_path)
     assert checkpoint(tmp_path / "run").header["progress"]["position"]["step"] == done + 2
     assert [record["step"] for record in lines(tmp_path / "run")] == list(range(done + 2))
 
