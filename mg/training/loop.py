@@ -6,7 +6,7 @@ import json
 import logging
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +18,7 @@ from tqdm import tqdm
 from mg import runtime
 from mg.config import as_mapping, write_recipe
 from mg.data.config import DataConfig
+from mg.data.index import find_files
 from mg.data.loader import Step, TrainingData
 from mg.errors import InputError
 from mg.files import make_folder
@@ -77,6 +78,7 @@ class Run:
         if not resume and list(self.checkpoints.glob("step_*")):
             raise InputError(f"'{folder}' holds a training already; go on with --resume, or name another --output_path")
         make_folder(folder)
+        self.validation = self._validation_data()
         self.parts = Parts(recipe.training, recipe.objective, ranks)
         self.progress = Progress()
         if resume:
@@ -114,7 +116,7 @@ class Run:
         with steps as steps, bar, self._signals(), self._text_log():
             try:
                 while progress.step < training.max_steps and not self.stop:
-                    self._one(next(steps), bar)
+                    self._one(self._next(steps), bar)
             finally:
                 self._write_bad_files({**progress.bad_files, **data.bad_files})
         if progress.step % training.checkpoint_interval:
@@ -123,6 +125,14 @@ class Run:
             logger.info("stopped and saved after %d steps; go on with --resume", progress.step)
             return INTERRUPTED
         return 0
+
+    def _next(self, steps: Iterator[Step]) -> Step:
+        """The next step's clips; what was learned so far is saved if there are none."""
+        try:
+            return next(steps)
+        except InputError:
+            self._save()
+            raise
 
     def _one(self, step: Step, bar: tqdm) -> None:
         """One optimizer step and what is due after it."""
@@ -141,7 +151,7 @@ class Run:
         bar.set_postfix_str(f"loss {record['total']:.5g}, {record['seconds']:.2f} s, lr {record['learning_rate']:.3g}")
         bar.update()
         last = progress.step == training.max_steps
-        if training.validation_video_folder and (last or progress.step % training.validation_interval == 0):
+        if self.validation and (last or progress.step % training.validation_interval == 0):
             self._validate()
         if progress.step % training.checkpoint_interval == 0:
             self._save()
@@ -188,8 +198,11 @@ class Run:
         packed = Tensor(np.asarray(list(figures.values()), np.float32))
         return dict(zip(figures, self.reduce((packed,))[0].asnumpy().tolist()))
 
-    def _validate(self) -> None:
+    def _validation_data(self) -> DataConfig | None:
+        """Where validation clips come from; checked at the start, not when the first validation is due."""
         training, data = self.recipe.training, self.recipe.data
+        if training.validation_video_folder is None:
+            return None
         config = replace(
             data,
             csv_path=training.validation_csv_path,
@@ -199,9 +212,13 @@ class Run:
             mixed_strategy="image_only" if data.mixed_strategy == "image_only" else "mixed_video_image",
             sample_n_frames=training.validation_frames or data.sample_n_frames,
         )
+        find_files(config)
+        return config
+
+    def _validate(self) -> None:
         folder = self.folder / "validation" / f"step_{self.progress.step:08d}"
         with self._averaged_weights():
-            figures = validate(self.parts.model, self.parts.figures, config, self.rank, self.ranks, folder)
+            figures = validate(self.parts.model, self.parts.figures, self.validation, self.rank, self.ranks, folder)
             better = self.progress.best_psnr is None or figures["psnr"] > self.progress.best_psnr
             if better:
                 self.progress.best_psnr = figures["psnr"]
