@@ -40,7 +40,7 @@ def check_equal(one, other):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"ema_decay": 0.9, "mixed_strategy": "mixed_video_image", "mixed_image_ratio": 0.5},
+        {"ema_decay": 0.9},
         {"gradient_accumulation_steps": 2, "disc_weight": 0.5, "disc_channels": 8, "lecam_weight": 0.1},
     ],
     ids=["ema", "accumulation and discriminator"],
