@@ -32,10 +32,11 @@ def read_recipe(path: Path | str) -> dict[str, Any]:
         return loader.construct_document(node)
     except InputError:
         raise
-    except (yaml.YAMLError, ValueError) as error:  # a date such as 2024-13-45 is a ValueError
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:  # tags such as !!int ""
         mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
         place = f"line {mark.line + 1}: " if mark else ""
-        raise InputError(f"'{path}' is not YAML ({place}{problem or str(error).splitlines()[0]}); correct it") from None
+        problem = (problem or str(error) or type(error).__name__).splitlines()[0]
+        raise InputError(f"'{path}' is not YAML ({place}{problem}); correct it") from None
 
 
 def write_recipe(path: Path | str, mapping: Mapping[str, Any]) -> None:

@@ -14,7 +14,11 @@ from mg.errors import InputError
 
 def make_folder(folder: Path | str) -> Path:
     """Create `folder` and check that files can be written there."""
+    if not str(folder).strip():
+        raise InputError("a folder is an empty name; name one")
     folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"'{folder}' is a file, but results need a folder; name another")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".write_test.{os.getpid()}"

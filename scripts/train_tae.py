@@ -10,6 +10,7 @@ import argparse
 
 from mg import runtime
 from mg.config import add_flags, build, given_flags, read_recipe
+from mg.errors import InputError
 from mg.training.loop import RECIPE, Recipe, train
 
 
@@ -29,6 +30,8 @@ def parse_args(arguments: list[str] | None = None) -> tuple[Recipe, argparse.Nam
     add_flags(parser, *RECIPE)
     args = parser.parse_args(arguments)
     recipe = {} if args.config is None else read_recipe(args.config)
+    if args.resume == "" or not args.output_path.strip():
+        raise InputError("--output_path and --resume take names that are not empty")
     return Recipe(*build(RECIPE, recipe, given_flags(args, *RECIPE))), args
 
 

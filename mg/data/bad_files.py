@@ -9,13 +9,13 @@ from mg.errors import InputError
 
 logger = logging.getLogger(__name__)
 
-_FEWEST_TRIED = 10
+_FEWEST_TRIED = 100
 
 
 class BadFiles:
     """Keeps which of the `total` files were tried and which of them are bad.
 
-    max_share: the largest share of the files tried that may be bad; judged from ten files on, or all there are.
+    max_share: the largest share of the files tried that may be bad; judged from a hundred files on, or all there are.
     known: files that were found bad before, which are not reported again. reasons: of each bad file so far.
     """
 

@@ -51,10 +51,17 @@ def keep_present(names: Iterable[str], present: Iterable[str], skip_missing: boo
 
 def write_csv(path: Path | str, names: Iterable[str]) -> None:
     """A CSV with the one column `video`."""
+    names = list(names)
+    broken = [name for name in names if not name.isprintable()]
+    if broken:
+        raise InputError(f"{len(broken)} file names cannot be written to a CSV ({broken[0]!a}, ...); rename the files")
     with whole_file(path) as part, open(part, "w", encoding="utf-8", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows([["video"], *([name] for name in names)])
 
 
 def _read_names(path: Path) -> list[str]:
-    lines = require_file(path, "a list of UCF-101's official split").read_text(encoding="utf-8").splitlines()
+    try:
+        lines = require_file(path, "a list of UCF-101's official split").read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(f"'{path}' is no text in UTF-8 ({error.reason}); copy or download it again") from None
     return [re.sub(r"\s+\d+$", "", line.strip()) for line in lines if line.strip()]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, fields
 
 import mindspore as ms
@@ -131,8 +130,8 @@ class Figures(nn.Cell):
 
 def _require_weight(field: str, value: object) -> None:
     real = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not real or not math.isfinite(value) or value < 0:
-        raise InputError(f"{field}={value!r} must be a finite number, at least 0; correct it")
+    if not real or not 0 <= value <= 1e30:
+        raise InputError(f"{field}={value!r} must be a number from 0 to 1e30; correct it")
 
 
 def _require_whole(field: str, value: object, least: int, rule: str, multiple: int = 1) -> None:

@@ -72,7 +72,8 @@ class Tiles:
         check_tile("encode_tile", self.encode_tile, self.encode_overlap, codec.time_compression)
         check_tile("decode_tile", self.decode_tile, self.decode_overlap, codec.time_compression)
         check_tile("spatial_tile", self.spatial_tile, self.spatial_overlap, codec.space_compression)
-        check_tile("tile_batch", self.tile_batch, 0, 1)
+        if isinstance(self.tile_batch, bool) or not isinstance(self.tile_batch, int) or self.tile_batch < 1:
+            raise InputError(f"tile_batch={self.tile_batch!r} must be a whole number of at least 1")
         for field in ("time_blend", "spatial_blend"):
             if getattr(self, field) not in BLENDS:
                 raise InputError(f"{field}={getattr(self, field)!r} is unknown; use one of {', '.join(BLENDS)}")
@@ -220,7 +221,7 @@ class _Space:
             states = states or [[]] * len(array)
             results, states = zip(*(self.process(clip[None], state) for clip, state in zip(array, states)))
             return np.concatenate(results), list(states) if any(states) else []
-        batch = self.tiles.tile_batch
+        batch = min(self.tiles.tile_batch, len(spots))
         calls = [spots[first : first + batch] for first in range(0, len(spots), batch)]
         reference = self.reference(array, height, width) if self.tiles.shared_statistics else None
         out, after = None, []

@@ -65,10 +65,10 @@ class Balance(nn.Cell):
     the decoder is needed.
     """
 
-    def __init__(self, objective: Objective, discriminator: nn.Cell, limit: float, ranks: int):
+    def __init__(self, objective: Objective, discriminator: nn.Cell, limit: float, ranks: int, dtype):
         super().__init__(auto_prefix=False)
         self.of_objective = ops.grad(_ByReconstruction(objective), 0)
-        self.of_discriminator = ops.grad(_Judged(discriminator, objective.dtype), 0)
+        self.of_discriminator = ops.grad(_Judged(discriminator, dtype), 0)
         self.limit = limit
         self.average = Average(ranks)
 

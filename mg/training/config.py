@@ -22,14 +22,14 @@ _WHOLE = {
     "seed": 0,
 }
 _NUMBERS = {
-    "learning_rate": (0, math.inf),
+    "learning_rate": (0, 1e30),
     "final_learning_rate_share": (0, 1),
-    "temporal_learning_rate_multiplier": (0, math.inf),
-    "weight_decay": (0, math.inf),
-    "max_grad_norm": (0, math.inf),
+    "temporal_learning_rate_multiplier": (0, 1e30),
+    "weight_decay": (0, 1e30),
+    "max_grad_norm": (0, 1e30),
     "ema_decay": (0, 1),
     "loss_scale": (1, 2**24),
-    "disc_learning_rate": (0, math.inf),
+    "disc_learning_rate": (0, 1e30),
 }
 _CHOICES = {
     "model": tuple(FAMILIES),
@@ -112,6 +112,13 @@ class TrainingConfig:
                 raise InputError(f"{field}={getattr(self, field)!r} is unknown; use one of {', '.join(allowed)}")
         if self.jit_level is not None and self.jit_level not in runtime.JIT_LEVELS:
             raise InputError(f"jit_level={self.jit_level!r} is unknown; use one of {', '.join(runtime.JIT_LEVELS)}")
+        for field in ("ckpt_path", "model_config", "validation_csv_path", "validation_video_folder"):
+            if getattr(self, field) is not None and not str(getattr(self, field)).strip():
+                raise InputError(f"{field} is an empty name; name one, or leave it out")
+        if self.seed >= 2**32:
+            raise InputError(f"seed={self.seed} must be below 2**32")
+        if self.validation_frames == 1 or self.validation_frames > 4096:
+            raise InputError(f"validation_frames={self.validation_frames} must be from 2 to 4096, or 0")
         if self.ema_decay == 1:
             raise InputError("ema_decay=1.0 would never move; use less, such as 0.999, or 0 for none")
         if self.warmup_steps >= self.max_steps and self.warmup_steps > 0:

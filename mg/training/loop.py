@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import signal
@@ -35,6 +36,7 @@ logger = logging.getLogger(__name__)
 
 RECIPE = (TrainingConfig, DataConfig, ObjectiveConfig)
 INTERRUPTED = 130
+MOST_SKIPPED = 100
 _NOISE = 4  # a purpose of its own beside those of mg/data/plan.py
 # What may change when a training goes on: where things are and how long it goes, not what is learned.
 MAY_DIFFER = (
@@ -58,6 +60,17 @@ class Recipe:
         return as_mapping(self.training, self.data, self.objective)
 
 
+def lock(folder: Path):
+    """An open file that keeps other runs out of `folder` until it is closed. Raises InputError if there is one."""
+    file = open(folder / ".lock", "w")  # noqa: SIM115, the caller closes it
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise InputError(f"another run is training in '{folder}'; wait for it, or name another --output_path") from None
+    return file
+
+
 def train(recipe: Recipe, output_path: Path | str, resume: bool | str = False) -> int:
     """Train, and write everything to the run folder `output_path`: see docs/training.md.
 
@@ -66,65 +79,75 @@ def train(recipe: Recipe, output_path: Path | str, resume: bool | str = False) -
     """
     runtime.setup(recipe.training.device_target, recipe.training.mode, recipe.training.jit_level)
     rank, ranks = distributed.start()
-    return Run(recipe, Path(output_path), resume, rank, ranks).go()
+    folder = make_folder(output_path)
+    with lock(folder) if rank == 0 else nullcontext():
+        return Run(recipe, folder, resume, rank, ranks).go()
 
 
 class Run:
-    """One training run of one rank. Only rank 0 writes."""
+    """One training run of one rank. Rank 0 writes; others write their validation pictures and bad files."""
 
     def __init__(self, recipe: Recipe, folder: Path, resume: bool | str, rank: int, ranks: int):
         self.recipe, self.folder, self.rank, self.ranks = recipe, folder, rank, ranks
         self.checkpoints = folder / "checkpoints"
         if not resume and list(self.checkpoints.glob("step_*")):
             raise InputError(f"'{folder}' holds a training already; go on with --resume, or name another --output_path")
-        make_folder(folder)
         self.validation = self._validation_data()
         self.parts = Parts(recipe.training, recipe.objective, ranks)
         self.progress = Progress()
         if resume:
             path = state.latest(self.checkpoints) if resume is True else Path(resume)
-            self.progress = state.load(path, self.parts.tensors, recipe.as_mapping(), MAY_DIFFER)
+            self.progress = state.load(path, self.parts.tensors, self._learned(), MAY_DIFFER)
             logger.info("resumed from %s, %d steps done", path, self.progress.step)
         distributed.broadcast(self.parts.tensors.values(), ranks)
         self.asked_to_stop = False  # this rank, by a signal
         self.stop = False  # all ranks, after the same step
+        self.skipped_in_a_row = 0
         self.reduce = distributed.Average(ranks)
+
+    def _learned(self) -> dict:
+        """What a checkpoint remembers of how it came about: recipe, model and clips for each step of all ranks."""
+        training = self.recipe.training
+        model = {f"model.{key}": value for key, value in self.parts.model.config.items()}
+        clips = training.batch_size * training.gradient_accumulation_steps * self.ranks
+        return json.loads(json.dumps({**self.recipe.as_mapping(), **model, "clips_per_step": clips}))
 
     def go(self) -> int:
         """Train up to max_steps or until stopped."""
         training, progress = self.recipe.training, self.progress
-        self.log = RunLog(self.folder, progress.step) if self.rank == 0 else None
-        if self.rank == 0:
-            write_recipe(self.folder / "config.yaml", self.recipe.as_mapping())
-            write_recipe(
-                self.folder / "model.yaml",
-                {k: list(v) if isinstance(v, tuple) else v for k, v in self.parts.model.config.items()},
-            )
-        micro_batches = training.gradient_accumulation_steps
         data = TrainingData(
             self.recipe.data,
             training.seed,
             training.batch_size,
-            micro_batches,
+            training.gradient_accumulation_steps,
             self.rank,
             self.ranks,
             progress.position,
             progress.bad_files,
         )
+        self.log = None
+        if self.rank == 0:
+            state.set_aside(self.checkpoints, progress.step)
+            self.log = RunLog(self.folder, progress.step)
+            model = {k: list(v) if isinstance(v, tuple) else v for k, v in self.parts.model.config.items()}
+            write_recipe(self.folder / "config.yaml", self.recipe.as_mapping())
+            write_recipe(self.folder / "model.yaml", model)
         steps = closing(iter(data))
         bar = tqdm(total=training.max_steps, initial=progress.step, unit="step", disable=self.rank > 0)
-        with steps as steps, bar, self._signals(), self._text_log():
+        with steps as steps, bar, self.log or nullcontext(), self._signals(), self._text_log():
             try:
                 while progress.step < training.max_steps and not self.stop:
                     self._one(self._next(steps), bar)
+            except InputError as error:
+                logger.error("error: %s", error)
+                raise
             finally:
                 self._write_bad_files({**progress.bad_files, **data.bad_files})
-        if progress.step % training.checkpoint_interval:
-            self._save()
-        if self.stop:
-            logger.info("stopped and saved after %d steps; go on with --resume", progress.step)
-            return INTERRUPTED
-        return 0
+            if progress.step % training.checkpoint_interval:
+                self._save()
+            if self.stop:
+                logger.info("stopped and saved after %d steps; go on with --resume", progress.step)
+        return INTERRUPTED if self.stop else 0
 
     def _next(self, steps: Iterator[Step]) -> Step:
         """The next step's clips; what was learned so far is saved if there are none."""
@@ -143,7 +166,7 @@ class Run:
         progress.position = step.position
         progress.short += round(record["short"])
         progress.replaced += round(record["replaced"])
-        progress.skipped += record["kept"] == 0
+        self._count_skipped(record["kept"] == 0)
         progress.bad_files.update(step.bad)
         self.stop = record.pop("stop") > 0
         if self.log:
@@ -155,6 +178,17 @@ class Run:
             self._validate()
         if progress.step % training.checkpoint_interval == 0:
             self._save()
+
+    def _count_skipped(self, skipped: bool) -> None:
+        self.progress.skipped += skipped
+        self.skipped_in_a_row = self.skipped_in_a_row + 1 if skipped else 0
+        if skipped:
+            logger.warning("step %d was not finite and changed nothing", self.progress.step)
+        if self.skipped_in_a_row == MOST_SKIPPED:
+            raise InputError(
+                f"{MOST_SKIPPED} steps in a row were not finite; go on from an older checkpoint with a lower "
+                "learning_rate, or with dtype fp32 or bf16"
+            )
 
     def _learn(self, step: Step) -> dict[str, float]:
         """Take the step; its figures, averaged over micro batches and ranks, counts summed over ranks."""
@@ -210,15 +244,20 @@ class Run:
             image_csv_path=None,
             image_folder=None,
             mixed_strategy="image_only" if data.mixed_strategy == "image_only" else "mixed_video_image",
-            sample_n_frames=training.validation_frames or data.sample_n_frames,
+            sample_n_frames=training.validation_frames or max(2, data.sample_n_frames),
         )
-        find_files(config)
+        try:
+            find_files(config)
+        except InputError as error:
+            raise InputError(f"validation clips: {error}") from None
         return config
 
     def _validate(self) -> None:
         folder = self.folder / "validation" / f"step_{self.progress.step:08d}"
         with self._averaged_weights():
-            figures = validate(self.parts.model, self.parts.figures, self.validation, self.rank, self.ranks, folder)
+            figures = validate(
+                self.parts.model, self.parts.figures, self.validation, self.rank, self.ranks, self.reduce, folder
+            )
             better = self.progress.best_psnr is None or figures["psnr"] > self.progress.best_psnr
             if better:
                 self.progress.best_psnr = figures["psnr"]
@@ -233,7 +272,7 @@ class Run:
         """A checkpoint, and the weights alone as a file that every other script takes."""
         if self.rank == 0:
             keep = self.recipe.training.keep_checkpoints
-            state.save(self.checkpoints, self.parts.tensors, self.progress, self.recipe.as_mapping(), keep)
+            state.save(self.checkpoints, self.parts.tensors, self.progress, self._learned(), keep)
             with self._averaged_weights():
                 self.parts.model.save(self.folder / "last.safetensors")
             self.log.curves(self.folder / "curves.png")

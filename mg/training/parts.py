@@ -74,12 +74,14 @@ class Parts:
         self.discriminator = DISCRIMINATORS[objective.disc_kind](objective.disc_channels)
         self.discriminator.update_parameters_name("discriminator.")
         parameters = self.discriminator.trainable_params()
+        # There is no loss scale for it, so it computes in fp32 where fp16 would let its gradients vanish.
+        dtype = mstype.float32 if dtype == ms.float16 else dtype
         loss = DiscriminatorLoss(self.discriminator, objective.lecam_weight, dtype)
         rules = parameter_rules(parameters, 0.0, 1.0, lambda name: False)
         optimizer = _optimizer("adamw", parameters, rules)
         update = Update(optimizer, None, LossScale(1.0, 0), ranks, self.training.max_grad_norm)
         self.discriminator_step = DiscriminatorStep(loss, update, ranks)
-        self.balance = Balance(self.objective, self.discriminator, objective.disc_weight_limit, ranks)
+        self.balance = Balance(self.objective, self.discriminator, objective.disc_weight_limit, ranks, dtype)
 
     def _tensors(self, named: Mapping[str, Parameter]) -> dict[str, Parameter]:
         """The model's parameters by their structural names; what else there is by its own, after what holds it."""

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import numpy as np
 from mindspore import Parameter, Tensor
 
 from mg.data.plan import Position
 from mg.errors import InputError
+from mg.files import make_folder
 from mg.models import weights
 
 logger = logging.getLogger(__name__)
@@ -42,6 +44,14 @@ class Progress:
         return self.position.step
 
 
+def set_aside(folder: Path, step: int) -> None:
+    """Move checkpoints of later steps than `step` into the subfolder "later": a run that goes on from there is new."""
+    for path in sorted(folder.glob(_PATTERN)):
+        if int(path.stem.partition("_")[2]) > step:
+            make_folder(folder / "later")
+            path.replace(folder / "later" / path.name)
+
+
 def save(folder: Path, tensors: Mapping[str, Parameter], progress: Progress, config: Mapping, keep: int) -> Path:
     """Write a checkpoint into `folder` under a temporary name, rename it, then remove all but the last `keep`.
 
@@ -71,7 +81,7 @@ def load(path: Path | str, tensors: Mapping[str, Parameter], config: Mapping, ma
     file = weights.TensorFile(path)
     if file.header.get("family") != FAMILY:
         raise InputError(f"'{path}' is no checkpoint of a training; --resume takes a file step_*.safetensors")
-    before = file.header["config"]
+    progress, before = _parse(path, file.header)
     changed = [key for key in config if key not in may_differ and before.get(key) != config[key]]
     if changed:
         named = ", ".join(f"{key}: {before.get(key)!r} became {config[key]!r}" for key in changed[:5])
@@ -83,11 +93,21 @@ def load(path: Path | str, tensors: Mapping[str, Parameter], config: Mapping, ma
         "missing": [name for name in tensors if name not in values],
         "unexpected": [name for name in values if name not in tensors],
         "of another shape": [n for n in tensors if n in values and values[n].shape != tuple(tensors[n].shape)],
+        "not finite": [name for name, value in values.items() if not np.isfinite(value).all()],
     }
     wrong = [f"{len(names)} {kind} ({', '.join(names[:5])})" for kind, names in check.items() if names]
     if wrong:
         raise InputError(f"'{path}' does not fit this training: {'; '.join(wrong)}")
     for name, parameter in tensors.items():
         parameter.set_data(Tensor(values[name], parameter.dtype))
-    saved = dict(file.header["progress"])
-    return Progress(**{**saved, "position": Position.from_dict(saved["position"])})
+    return progress
+
+
+def _parse(path: Path | str, header: Mapping) -> tuple[Progress, Mapping]:
+    try:
+        saved = dict(header["progress"])
+        progress = Progress(**{**saved, "position": Position.from_dict(saved["position"])})
+        dict(progress.bad_files)
+        return progress, dict(header["config"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"'{path}' is damaged: its header is not a checkpoint's ({error}); use another one") from None

@@ -27,7 +27,7 @@ _FPS = 24
 
 
 def validate(
-    model: nn.Cell, figures: Figures, config: DataConfig, rank: int, ranks: int, folder: Path
+    model: nn.Cell, figures: Figures, config: DataConfig, rank: int, ranks: int, reduce: Average, folder: Path
 ) -> dict[str, float]:
     """Reconstruct every clip from the posterior's mean; the means over clips of PSNR, SSIM, terms and total.
 
@@ -43,12 +43,14 @@ def validate(
             failed += 1
             continue
         scores, recon = _score(model, figures, clip)
+        if not np.isfinite(list(scores.values())).all():
+            raise InputError(f"the reconstruction of '{clip.path}' is not finite; go on from an older checkpoint")
         sums += [scores[name] for name in names]
         scored += 1
         if number < _PICTURES:
             _draw(folder / f"rank{rank}_{number}_{clip.path.stem}", clip, recon, scores)
     packed = np.asarray([*sums, scored, failed], np.float32)
-    *sums, scored, failed = (Average(ranks)((Tensor(packed),))[0].asnumpy() * ranks).tolist()
+    *sums, scored, failed = (reduce((Tensor(packed),))[0].asnumpy() * ranks).tolist()
     if scored == 0:
         raise InputError(f"none of the {failed:.0f} validation clips can be read; check validation_video_folder")
     return {**{name: total / scored for name, total in zip(names, sums)}, "clips": scored, "failed": failed}
@@ -59,7 +61,7 @@ def _score(model: nn.Cell, figures: Figures, clip: ValidationClip) -> tuple[dict
     x = Tensor(np.ascontiguousarray(pixels.to_clip(clip.frames))[None])
     _, mean, logvar = model.encode(x, seed=0)
     recon = Tensor(np.ascontiguousarray(model.decode(mean, frames).asnumpy()[..., :height, :width]))
-    pictures = pixels.to_frames(recon.asnumpy()[0])
+    pictures = pixels.to_frames(np.nan_to_num(recon.asnumpy()[0]))
     scores = {
         "psnr": float(np.mean([psnr(*pair) for pair in zip(clip.frames, pictures)])),
         "ssim": float(np.mean([ssim(*pair) for pair in zip(clip.frames, pictures)])),

@@ -9,13 +9,14 @@ import time
 import numpy as np
 import pytest
 from conftest import ROOT, check_one_line_error, run
-from recipes import recipe
+from recipes import SMALL, recipe
 
 from mg.config import write_recipe
 from mg.errors import InputError
+from mg.models import weights
 from mg.models.weights import TensorFile
 from mg.training import state
-from mg.training.loop import train
+from mg.training.loop import lock, train
 
 
 def checkpoint(folder):
@@ -151,3 +152,43 @@ def test_wrong_command_lines_are_one_line(tmp_path):
         code=2,
     )
     check_one_line_error(done, "bf16", "CPU")
+
+
+def test_going_on_from_an_older_checkpoint_sets_the_later_ones_aside(tmp_path):
+    folder = tmp_path / "run"
+    assert train(recipe(tmp_path, checkpoint_interval=1), folder) == 0
+    kept = {path.name for path in (folder / "checkpoints").iterdir()}
+    assert kept == {f"step_0000000{step}.safetensors" for step in (1, 2, 3)}
+    older = folder / "checkpoints" / "step_00000001.safetensors"
+    with pytest.raises(InputError, match=r"model\.norm_num_groups"):
+        write_recipe(tmp_path / "other.yaml", {**SMALL, "norm_num_groups": 4})
+        train(recipe(tmp_path, model_config=str(tmp_path / "other.yaml")), folder, resume=str(older))
+    with pytest.raises(InputError, match="no folder"):
+        train(recipe(tmp_path, video_folder="nowhere"), folder, resume=True)
+    assert "nowhere" not in (folder / "config.yaml").read_text()
+    assert train(recipe(tmp_path, max_steps=2, checkpoint_interval=1, keep_checkpoints=1), folder, str(older)) == 0
+    assert [path.name for path in (folder / "checkpoints").glob("*.safetensors")] == ["step_00000002.safetensors"]
+    assert {path.name for path in (folder / "checkpoints" / "later").iterdir()} == kept - {older.name}
+    assert [record["step"] for record in lines(folder)] == [0, 1]
+
+
+def test_what_would_fail_late_fails_at_the_start(tmp_path):
+    folder = tmp_path / "run"
+    with pytest.raises(InputError, match=r"validation clips: .*no folder"):
+        train(recipe(tmp_path, validation_video_folder=str(tmp_path / "nothing")), folder)
+    held = lock(folder)
+    with pytest.raises(InputError, match="another run"):
+        train(recipe(tmp_path), folder)
+    held.close()
+    for wrong in ({"seed": 2**32}, {"validation_frames": 1}, {"ckpt_path": ""}, {"learning_rate": 1e300}):
+        with pytest.raises(InputError, match=next(iter(wrong))):
+            recipe(tmp_path, **wrong)
+    assert not (folder / "metrics.jsonl").exists()
+
+
+@pytest.mark.parametrize("header", [{}, {"progress": 5}, {"progress": {"position": 5}}, {"progress": {"more": 1}}])
+def test_a_damaged_header_is_one_error(tmp_path, header):
+    path = tmp_path / "step_00000001.safetensors"
+    weights.write(path, {}, {"family": state.FAMILY, "config": {}, **header})
+    with pytest.raises(InputError, match="damaged"):
+        state.load(path, {}, {}, ())
