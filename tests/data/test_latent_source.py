@@ -42,7 +42,7 @@ def test_noise_is_of_seed_epoch_and_number_alone(cache):
     first.epoch = 1
     assert not np.array_equal(first[0], before)
     assert not np.array_equal(LatentSource(cache, seed=1)[0], before)
-    assert not np.array_equal(first[0] - first[1] + 200, np.zeros_like(before))
+    assert (first[0] - first[1] + 200).std() > 0.01  # each clip has noise of its own
 
 
 def test_crops_reach_every_place_and_keep_order(cache):

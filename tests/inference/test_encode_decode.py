@@ -57,7 +57,7 @@ def content(folder):
 def test_files_are_what_the_api_gives_exactly(weights, random_nano, source, tmp_path):
     assert encoded(source, tmp_path / "cache", weights) == 0
     frames = np.stack(list(read_frames(source / "a.mp4")))
-    z, mean, logvar = random_nano.encode(pixels.to_clip(frames)[None], seed=0)
+    _, mean, logvar = random_nano.encode(pixels.to_clip(frames)[None], seed=0)
     latents = read_latents(tmp_path / "cache" / "a.safetensors")
     np.testing.assert_array_equal(latents.arrays["mean"], mean.asnumpy()[0])
     np.testing.assert_allclose(latents.arrays["std"], np.exp(logvar.asnumpy()[0] / 2), rtol=1e-6)

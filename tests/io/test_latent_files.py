@@ -126,7 +126,7 @@ def test_truncated_files_are_refused(tmp_path, kept):
     write_latents(path, posterior())
     path.write_bytes(path.read_bytes()[:kept])
     for read in (read_latents, read_header):
-        with pytest.raises(InputError, match="empty|damaged"):
+        with pytest.raises(InputError, match=r"empty|damaged"):
             read(path)
 
 
