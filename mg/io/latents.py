@@ -212,6 +212,8 @@ def _open(path: Path | str) -> tuple[dict[str, dict], str | None, int]:
         metadata = entries.pop("__metadata__", {})
         start, end = 8 + length, 0
         for entry in sorted(entries.values(), key=lambda entry: entry["data_offsets"]):
+            if not all(type(side) is int and side >= 0 for side in entry["shape"]):
+                raise ValueError("a shape is wrong")
             count = math.prod(entry["shape"])
             first, last = entry["data_offsets"]
             if first != end or last - first != count * np.dtype(_RAW[entry["dtype"]]).itemsize:

@@ -1,11 +1,14 @@
 """Files to latents and back, in this process, with a nano model."""
 
 import json
+import runpy
+import sys
 from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 import pytest
+from conftest import ROOT
 
 from mg.errors import InputError
 from mg.inference import decode, encode, reconstruct
@@ -259,3 +262,47 @@ def test_tiles_are_recorded_and_used(tmp_path, source, random_nano):
     tiled.use_tile = True
     frames = np.stack(list(read_frames(source / "a.mp4")))
     np.testing.assert_array_equal(latents.arrays["mean"], tiled.encode(pixels.to_clip(frames)[None])[1].asnumpy()[0])
+
+
+def call(monkeypatch, script, *arguments):
+    """Exit code of a script, run in this process."""
+    monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_path(str(ROOT / "scripts" / script), run_name="__main__")
+    return stop.value.code
+
+
+def test_the_scripts_take_their_flags(weights, source, tmp_path, monkeypatch):
+    (tmp_path / "list.csv").write_text("video\na.mp4\nc.png\n")
+    files = ("--csv_path", tmp_path / "list.csv", "--video_folder", source, "--ckpt_path", weights)
+    kind = ("--kind", "sample", "--seed", 3, "--dtype_out", "bf16", "--num_frames", 9)
+    assert call(monkeypatch, "encode_tae.py", *files, *kind, "--output_path", tmp_path / "cache") == 0
+    header, _ = read_header(tmp_path / "cache" / "c.safetensors")
+    assert (header.kind, header.dtype, header.options["seed"]) == ("sample", "bf16", 3)
+    results = ("--output_path", tmp_path / "out", "--ckpt_path", weights)
+    assert call(monkeypatch, "decode_tae.py", "--input", tmp_path / "cache", *results) == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.mp4", "c.png"]
+    assert probe(tmp_path / "out" / "a.mp4") == probe(source / "a.mp4")
+
+
+@pytest.mark.parametrize(
+    "script, arguments, words",
+    [
+        ("encode_tae.py", ("--output_path", "x"), "give either --input"),
+        ("encode_tae.py", ("--input", "none", "--output_path", "x"), "no file or folder"),
+        ("encode_tae.py", ("--input", "none"), "--output_path"),
+        ("encode_tae.py", ("--input", "in", "--output_path", "in"), "results cannot go to"),
+        ("encode_tae.py", ("--input", "in", "--output_path", "x", "--dtype_out", "fp8"), "fp8"),
+        ("decode_tae.py", ("--input", "none.npy"), "no file"),
+        ("decode_tae.py", ("--input", "in"), "holds no latents"),
+        ("decode_tae.py", ("--input", "in", "--fps", "1/0"), "no frame rate"),
+        ("decode_tae.py", ("--input", "in", "--fps", "-1"), "fps=-1 must be positive"),
+    ],
+)
+def test_wrong_arguments_are_one_line(source, tmp_path, monkeypatch, capfd, script, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    assert call(monkeypatch, script, *arguments) == 2
+    lines = [line for line in capfd.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1
+    assert words in lines[0]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]

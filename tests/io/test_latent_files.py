@@ -130,6 +130,21 @@ def test_truncated_files_are_refused(tmp_path, kept):
             read(path)
 
 
+def test_wrong_shapes_in_the_container_are_damage(tmp_path):
+    path = tmp_path / "a.safetensors"
+    write_latents(path, posterior())
+    content = path.read_bytes()
+    for wrong in (b"[4, -3, -3, 4]", b"[4,3,3,4.0]", b"[4, 3, 3, 5]"):
+        shape = b"[4, 3, 3, 4]"
+        change = wrong + b" " * (len(shape) - len(wrong))
+        changed = content.replace(shape, change)
+        grown = len(changed) - len(content)
+        length = int.from_bytes(content[:8], "little") + grown
+        path.write_bytes(length.to_bytes(8, "little") + changed[8:])
+        with pytest.raises(InputError, match="damaged"):
+            read_latents(path)
+
+
 def test_foreign_files_are_refused(tmp_path):
     path = tmp_path / "a.safetensors"
     with pytest.raises(InputError, match="no file"):
