@@ -1,0 +1,48 @@
+"""Encode videos and images with a TAE into a cache of latents: one file a clip, and an index.
+
+A run that was interrupted goes on where it was. Under msrun, ranks share the clips. docs/latents.md has the format.
+"""
+
+import argparse
+
+from mg import runtime
+from mg.inference import flags
+from mg.inference.encode import encode_files, find_clips
+from mg.inference.reconstruct import Options
+from mg.io.latents import FLOAT_DTYPES
+from mg.training.distributed import start
+
+
+def parse_args() -> argparse.Namespace:
+    parser = runtime.ArgumentParser(description=__doc__)
+    parser.add_argument("--input", help="a video, an image, or a folder of both")
+    parser.add_argument("--video_folder", help="a folder, instead of --input")
+    parser.add_argument("--csv_path", help="CSV whose column 'video' lists files below --video_folder (default: all)")
+    parser.add_argument("--output_path", required=True, help="folder of the cache")
+    parser.add_argument(
+        "--kind", default="posterior", choices=("posterior", "sample"), help="mean and deviation, or one sample of them"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the samples (default: %(default)s)")
+    parser.add_argument("--dtype_out", default="fp32", choices=FLOAT_DTYPES, help="type stored (default: %(default)s)")
+    parser.add_argument("--overwrite", action="store_true", help="replace files from other weights or options")
+    flags.add_model_flags(parser)
+    flags.add_clip_flags(parser)
+    flags.add_tile_flags(parser)
+    return parser.parse_args()
+
+
+def main() -> int:
+    args = parse_args()
+    sample = args.kind == "sample"
+    options = Options(args.num_frames, flags.given_size(args), sample, args.seed, flags.given_tiles(args))
+    runtime.setup(args.device_target, args.mode, args.jit_level)
+    rank, ranks = start()
+    clips = find_clips(args.output_path, args.input, args.csv_path, args.video_folder)
+    failed = encode_files(
+        clips, args.output_path, options, args.ckpt_path, args.dtype, args.dtype_out, args.overwrite, rank, ranks
+    )
+    return 2 if failed else 0
+
+
+if __name__ == "__main__":
+    runtime.run_script(main)

@@ -1,0 +1,86 @@
+"""Cached latents as items of a MindSpore dataset."""
+
+from dataclasses import replace
+
+import mindspore as ms
+import numpy as np
+import pytest
+
+from mg.data.latents import LatentSource
+from mg.errors import InputError
+from mg.io.latents import Header, Latents, write_index, write_latents
+
+HEADER = Header("posterior", "fp32", 40, 16, 16, "24", "a.mp4", None, {}, "ab", 2.0, 0.5)
+
+
+@pytest.fixture
+def cache(tmp_path):
+    """Three clips of 5 latent frames; the mean is 100 * clip + latent frame, the deviation 0.01."""
+    for clip in range(3):
+        mean = np.broadcast_to(np.float32(100 * clip) + np.arange(5, dtype=np.float32)[:, None, None], (4, 5, 2, 2))
+        arrays = {"mean": mean, "std": np.full(mean.shape, 0.01, np.float32)}
+        write_latents(tmp_path / f"{clip}.safetensors", Latents(HEADER, arrays))
+    write_index(tmp_path)
+    return tmp_path
+
+
+def test_items_are_sampled_and_scaled(cache):
+    source = LatentSource(cache)
+    z = source[1]
+    assert (len(source), z.shape, z.dtype) == (3, (4, 5, 2, 2), np.float32)
+    expected = (100 + np.arange(5) - 0.5) * 2
+    np.testing.assert_allclose(z.mean((0, 2, 3)), expected, atol=0.05)
+    noise = LatentSource(cache, scaled=False)[1] - 100 - np.arange(5)[:, None, None]
+    assert 0.007 < noise.std() < 0.013
+
+
+def test_noise_is_of_seed_epoch_and_number_alone(cache):
+    first, second = LatentSource(cache), LatentSource(cache)
+    backwards = [second[index] for index in (2, 1, 0)][::-1]
+    assert all(np.array_equal(first[index], backwards[index]) for index in range(3))
+    before = first[0]
+    first.epoch = 1
+    assert not np.array_equal(first[0], before)
+    assert not np.array_equal(LatentSource(cache, seed=1)[0], before)
+    assert (first[0] - first[1] + 200).std() > 0.01  # each clip has noise of its own
+
+
+def test_crops_reach_every_place_and_keep_order(cache):
+    source, seen = LatentSource(cache, frames=2, scaled=False), set()
+    for source.epoch in range(40):
+        first, second = source[0].mean((0, 2, 3)).round().astype(int)
+        assert second == first + 1
+        seen.add(int(first))
+    assert seen == {0, 1, 2, 3}
+    with pytest.raises(InputError, match="shorter than frames=6"):
+        LatentSource(cache, frames=6)
+
+
+def test_a_stored_sample_comes_as_it_is_and_codes_are_refused(cache):
+    z = np.random.default_rng(0).standard_normal((4, 5, 2, 2)).astype(np.float32)
+    write_latents(cache / "0.safetensors", Latents(replace(HEADER, kind="sample"), {"z": z}))
+    codes = {"codes": np.zeros((1, 5, 2, 2), np.int32)}
+    write_latents(cache / "1.safetensors", Latents(replace(HEADER, kind="codes", dtype="int32"), codes))
+    source = LatentSource(cache)
+    np.testing.assert_array_equal(source[0], (z - np.float32(0.5)) * 2)
+    with pytest.raises(InputError, match="integer codes"):
+        source[1]
+
+
+def test_mindspore_reads_it_as_documented(cache):
+    source = LatentSource(cache, frames=4)
+    data = ms.dataset.GeneratorDataset(
+        source, ["latents"], shuffle=False, num_parallel_workers=2, python_multiprocessing=False
+    ).batch(3)
+    epochs = []
+    for source.epoch in range(2):
+        ((z,),) = data.create_tuple_iterator(num_epochs=1)
+        np.testing.assert_array_equal(z.asnumpy(), np.stack([source[index] for index in range(3)]))
+        epochs.append(z.asnumpy())
+    assert epochs[0].shape == (3, 4, 4, 2, 2)
+    assert not np.array_equal(*epochs)
+
+
+def test_a_cache_without_index_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"index\.json"):
+        LatentSource(tmp_path)

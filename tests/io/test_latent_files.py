@@ -1,0 +1,199 @@
+"""Files of latents: what is written comes back; what is not ours, or not whole, is refused."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from mg.errors import InputError
+from mg.io.latents import (
+    Header,
+    Latents,
+    find_latents,
+    read_header,
+    read_index,
+    read_latents,
+    read_plain,
+    write_index,
+    write_latents,
+)
+
+HEADER = Header(
+    kind="posterior",
+    dtype="fp32",
+    frames=17,
+    height=20,
+    width=31,
+    fps="30000/1001",
+    source="a/b.mp4",
+    tiles=None,
+    options={"num_frames": None},
+    weights_sha256="ab" * 32,
+    scaling_factor=1.5,
+    shift_factor=0.06,
+)
+SHAPE = (4, 3, 3, 4)
+
+
+def posterior(**changes):
+    rng = np.random.default_rng(0)
+    mean, std = rng.standard_normal((2, *SHAPE)).astype(np.float32)
+    return Latents(replace(HEADER, **changes), {"mean": mean, "std": np.abs(std)})
+
+
+def test_fp32_comes_back_exactly_and_safetensors_reads_it(tmp_path):
+    path, latents = tmp_path / "sub" / "a.safetensors", posterior()
+    write_latents(path, latents)
+    back = read_latents(path)
+    assert back.header == HEADER
+    assert read_header(path) == (HEADER, SHAPE)
+    with safe_open(path, "numpy") as file:
+        assert set(file.metadata()) == {"mg"}
+        for name in ("mean", "std"):
+            np.testing.assert_array_equal(back.arrays[name], latents.arrays[name])
+            np.testing.assert_array_equal(file.get_tensor(name), latents.arrays[name])
+    assert [item.name for item in (tmp_path / "sub").iterdir()] == ["a.safetensors"]
+
+
+def test_fp16_is_numpys(tmp_path):
+    latents = posterior(dtype="fp16")
+    write_latents(tmp_path / "a.safetensors", latents)
+    mean = read_latents(tmp_path / "a.safetensors").arrays["mean"]
+    assert mean.dtype == np.float32
+    np.testing.assert_array_equal(mean, latents.arrays["mean"].astype(np.float16).astype(np.float32))
+
+
+def test_bf16_is_rounded_to_nearest_even(tmp_path):
+    import mindspore as ms
+
+    values = np.random.default_rng(1).standard_normal(SHAPE).astype(np.float32)
+    values.ravel()[:5] = [1 + 2**-8, 1 + 3 * 2**-8, -(1 + 2**-8), 1e-40, 0]
+    write_latents(tmp_path / "a.safetensors", Latents(replace(HEADER, kind="sample", dtype="bf16"), {"z": values}))
+    z = read_latents(tmp_path / "a.safetensors").arrays["z"]
+    assert z.ravel()[:3].tolist() == [1, 1 + 2**-6, -1]
+    np.testing.assert_array_equal(z.ravel()[5:], ms.Tensor(values).astype(ms.bfloat16).float().asnumpy().ravel()[5:])
+    with safe_open(tmp_path / "a.safetensors", "numpy") as file:
+        assert file.get_slice("z").get_dtype() == "BF16"
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "int64"])
+def test_codes_stay_integers(tmp_path, dtype):
+    codes = np.arange(np.prod(SHAPE), dtype=dtype).reshape(SHAPE)
+    write_latents(tmp_path / "a.safetensors", Latents(replace(HEADER, kind="codes", dtype=dtype), {"codes": codes}))
+    back = read_latents(tmp_path / "a.safetensors").arrays["codes"]
+    assert back.dtype == dtype
+    np.testing.assert_array_equal(back, codes)
+
+
+@pytest.mark.parametrize("dtype, value", [("fp32", np.nan), ("fp16", 7e4), ("bf16", 3.4e38), ("bf16", np.nan)])
+def test_what_is_not_finite_is_not_written(tmp_path, dtype, value):
+    latents = posterior(dtype=dtype)
+    latents.arrays["std"][0, 0, 0, 0] = value
+    with pytest.raises(InputError, match=f"std is not finite in {dtype}"):
+        write_latents(tmp_path / "a.safetensors", latents)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arrays, words",
+    [
+        ({"mean": np.zeros(SHAPE, np.float32)}, "kind posterior is mean and std"),
+        ({"mean": np.zeros(SHAPE, np.float32), "std": np.zeros((4, 3, 3, 5), np.float32)}, "must be the same"),
+        ({"mean": np.zeros((4, 3), np.float32), "std": np.zeros((4, 3), np.float32)}, "must be the same"),
+        ({"mean": np.zeros(SHAPE), "std": np.zeros(SHAPE)}, "mean is float64"),
+    ],
+)
+def test_arrays_must_fit_the_header(tmp_path, arrays, words):
+    with pytest.raises(InputError, match=words):
+        write_latents(tmp_path / "a.safetensors", Latents(HEADER, arrays))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"kind": "mean"}, {"dtype": "int8"}, {"frames": 0}, {"fps": None}, {"fps": "1/0"}, {"scaling_factor": 0}],
+)
+def test_headers_are_checked(changes):
+    with pytest.raises(InputError, match=f"{next(iter(changes))}="):
+        replace(HEADER, **changes)
+
+
+@pytest.mark.parametrize("kept", [0, 5, 8, 100, -1])
+def test_truncated_files_are_refused(tmp_path, kept):
+    path = tmp_path / "a.safetensors"
+    write_latents(path, posterior())
+    path.write_bytes(path.read_bytes()[:kept])
+    for read in (read_latents, read_header):
+        with pytest.raises(InputError, match=r"empty|damaged"):
+            read(path)
+
+
+def test_wrong_shapes_in_the_container_are_damage(tmp_path):
+    path = tmp_path / "a.safetensors"
+    write_latents(path, posterior())
+    content = path.read_bytes()
+    for wrong in (b"[4, -3, -3, 4]", b"[4,3,3,4.0]", b"[4, 3, 3, 5]"):
+        shape = b"[4, 3, 3, 4]"
+        change = wrong + b" " * (len(shape) - len(wrong))
+        changed = content.replace(shape, change)
+        grown = len(changed) - len(content)
+        length = int.from_bytes(content[:8], "little") + grown
+        path.write_bytes(length.to_bytes(8, "little") + changed[8:])
+        with pytest.raises(InputError, match="damaged"):
+            read_latents(path)
+
+
+def test_foreign_files_are_refused(tmp_path):
+    path = tmp_path / "a.safetensors"
+    with pytest.raises(InputError, match="no file"):
+        read_latents(path)
+    path.write_text("only text, and rather more than eight bytes of it")
+    with pytest.raises(InputError, match="damaged"):
+        read_latents(path)
+    arrays = {"z": np.ones(SHAPE, np.float16)}
+    save_file(arrays, path)
+    with pytest.raises(InputError, match="no header"):
+        read_latents(path)
+    np.testing.assert_array_equal(read_plain(path)["z"], np.ones(SHAPE, np.float32))
+    for header, words in [
+        ("[]", "no mapping"),
+        ('{"family": "tae"}', "'tae', not latents"),
+        ('{"family": "latents", "kind": "sample"}', "lacks"),
+    ]:
+        save_file(arrays, path, {"mg": header})
+        with pytest.raises(InputError, match=words):
+            read_latents(path)
+
+
+def test_stored_types_and_shapes_must_be_the_headers(tmp_path):
+    path = tmp_path / "a.safetensors"
+    write_latents(path, posterior())
+    with safe_open(path, "numpy") as file:
+        text = file.metadata()["mg"]
+    for arrays, words in [
+        ({"mean": np.zeros(SHAPE, np.float16), "std": np.zeros(SHAPE, np.float16)}, "header says fp32"),
+        ({"mean": np.zeros(SHAPE, np.float32)}, "is mean and std"),
+        ({name: np.full(SHAPE, np.nan, np.float32) for name in ("mean", "std")}, "not finite"),
+    ]:
+        save_file(arrays, path, {"mg": text})
+        with pytest.raises(InputError, match=words):
+            read_latents(path)
+
+
+def test_an_index_lists_what_is_there(tmp_path):
+    with pytest.raises(InputError, match="holds no latents"):
+        find_latents(tmp_path)
+    for name in ("b", "sub/a", ".hidden.part"):
+        write_latents(tmp_path / f"{name}.safetensors", posterior(source=f"{name}.mp4"))
+    with pytest.raises(InputError, match="index"):
+        read_index(tmp_path)
+    rows = write_index(tmp_path)
+    assert rows == read_index(tmp_path)
+    assert [row["file"] for row in rows] == ["b.safetensors", "sub/a.safetensors"]
+    size = {"frames": 17, "height": 20, "width": 31, "fps": "30000/1001"}
+    assert rows[1] == {"file": "sub/a.safetensors", "source": "sub/a.mp4", "shape": list(SHAPE), **size}
+    (tmp_path / "index.json").write_text(json.dumps({"clips": []}))
+    with pytest.raises(InputError, match="no index"):
+        read_index(tmp_path)

@@ -1,0 +1,97 @@
+"""Shift and scaling factors of a cache of latents, and outliers of each channel.
+
+Shift is the mean and scaling one over the standard deviation of the latents, sampled where they are posteriors. Both
+are exact, in fp64, with one file in memory at a time. An outlier is a value (of the mean, not of the sample) beyond
+three standard deviations of its channel.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from mg import runtime
+from mg.errors import InputError
+from mg.files import whole_file
+from mg.io.latents import find_latents, read_latents
+
+OUTLIER = 3.0
+
+
+def read(path: Path) -> tuple[np.ndarray, np.ndarray | float, str]:
+    """Means (z, values) in fp64, the variances around them, and the hash of the weights."""
+    latents = read_latents(path)
+    if latents.header.kind == "codes":
+        raise InputError(f"'{path}' holds integer codes, which have no mean; give latents")
+    sample = latents.header.kind == "sample"
+    flat = {name: array.reshape(len(array), -1).astype(np.float64) for name, array in latents.arrays.items()}
+    mean, variance = (flat["z"], 0.0) if sample else (flat["mean"], flat["std"] ** 2)
+    return mean, variance, latents.header.weights_sha256
+
+
+def moments(files: list[Path]) -> tuple[int, np.ndarray, np.ndarray]:
+    """Values a channel, and each channel's mean and variance; files are merged by their own means, which is stable."""
+    count, mean, squares, weights = 0, 0.0, 0.0, None
+    for path in tqdm(files, desc="moments", unit="file"):
+        values, variance, sha256 = read(path)
+        if weights is not None and (sha256, len(values)) != weights:
+            raise InputError(f"'{path}' is of other weights ({sha256}) than '{files[0]}' ({weights[0]}); separate them")
+        weights = (sha256, len(values))
+        new = values.shape[1]
+        own = values.mean(1)
+        own_squares = ((values - own[:, None]) ** 2 + variance).sum(1)
+        apart = own - mean
+        squares = squares + own_squares + apart**2 * (count * new / (count + new))
+        mean = mean + apart * (new / (count + new))
+        count += new
+    return count, mean, squares / count
+
+
+def statistics(files: list[Path]) -> dict[str, object]:
+    """Figures of each channel and of all together, for the JSON file."""
+    count, mean, variance = moments(files)
+    std = np.sqrt(variance)
+    if not (std > 0).all():
+        raise InputError(f"channel {int(np.argmin(std))} has one value only, so that scaling is not defined; give more")
+    outliers = np.zeros(len(mean))
+    for path in tqdm(files, desc="outliers", unit="file"):
+        values, _, _ = read(path)
+        outliers += (np.abs(values - mean[:, None]) > OUTLIER * std[:, None]).sum(1)
+    shift = float(mean.mean())
+    whole = float(np.sqrt((variance + (mean - shift) ** 2).mean()))
+    channels = zip(mean.tolist(), std.tolist(), (1 / std).tolist(), (outliers / count).tolist())
+    return {
+        "files": len(files),
+        "values_per_channel": count,
+        "shift": shift,
+        "std": whole,
+        "scaling": 1 / whole,
+        "outliers": float(outliers.sum() / count / len(mean)),
+        "channels": [dict(zip(("shift", "std", "scaling", "outliers"), row)) for row in channels],
+    }
+
+
+def table(figures: dict[str, object]) -> str:
+    """Markdown: a line for each channel, then all."""
+    rows = [*enumerate(figures["channels"]), ("all", figures)]
+    names = ("shift", "std", "scaling", "outliers")
+    lines = [f"| channel | {' | '.join(names)} |", "|---" * 5 + "|"]
+    return "\n".join(lines + [f"| {key} | {' | '.join(f'{row[name]:.5f}' for name in names)} |" for key, row in rows])
+
+
+def main() -> None:
+    parser = runtime.ArgumentParser(description=__doc__)
+    parser.add_argument("--input", required=True, help="a cache of latents")
+    parser.add_argument("--output_path", default="latent_statistics.json", help="JSON file (default: %(default)s)")
+    args = parser.parse_args()
+    figures = statistics(find_latents(args.input))
+    with whole_file(args.output_path) as part:
+        part.write_text(json.dumps(figures, indent=1, allow_nan=False) + "\n")
+    tqdm.write(table(figures))
+
+
+if __name__ == "__main__":
+    runtime.run_script(main)
