@@ -42,7 +42,10 @@ def check_equal(one, other):
     "changes",
     [
         {"ema_decay": 0.9},
-        {"gradient_accumulation_steps": 2, "disc_weight": 0.5, "disc_channels": 8, "lecam_weight": 0.1},
+        pytest.param(
+            {"gradient_accumulation_steps": 2, "disc_weight": 0.5, "disc_channels": 8, "lecam_weight": 0.1},
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=["ema", "accumulation and discriminator"],
 )
@@ -154,6 +157,7 @@ def test_wrong_command_lines_are_one_line(tmp_path):
     check_one_line_error(done, "bf16", "CPU")
 
 
+@pytest.mark.slow
 def test_going_on_from_an_older_checkpoint_sets_the_later_ones_aside(tmp_path):
     folder = tmp_path / "run"
     assert train(recipe(tmp_path, checkpoint_interval=1), folder) == 0

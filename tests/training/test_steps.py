@@ -73,6 +73,7 @@ def test_gradients_reach_every_parameter_and_agree_with_finite_differences(sgd):
         assert (ends[0] - ends[1]) / 4e-4 == pytest.approx(slope, rel=0.02), some
 
 
+@pytest.mark.slow
 def test_four_micro_batches_are_one_batch_of_four(tmp_path):
     clips = random_clip(4, 3, 4, 16, 16)
     changes = {"optimizer": "sgd", "learning_rate": 1e-5, "weight_decay": 0.0}
@@ -180,6 +181,7 @@ def test_a_discriminator_learns_and_is_heard_from_its_start_on(tmp_path):
     assert float(parts.tensors["adversarial.lecam.real"].asnumpy()) != 0
 
 
+@pytest.mark.slow
 def test_recomputation_changes_no_gradient(tmp_path, sgd):
     clip = random_clip(1, 3, 9, 16, 16)
     again = parts_of(tmp_path, optimizer="sgd", max_grad_norm=0.0, weight_decay=0.0, recompute=True)
