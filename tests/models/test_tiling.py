@@ -120,7 +120,8 @@ def test_tiled_in_space_equals_untiled(batch, height, width, count):
     tiles = Tiles(spatial_tile=64, spatial_overlap=16, tile_batch=batch)
     codec = MeanCodec()
     np.testing.assert_allclose(whole(encode_stream(codec, tiles, [clip])), expected, atol=1e-5)
-    assert sum(shape[0] for shape in codec.shapes) == (count if count == 1 else -(-count // batch) * batch)
+    batch = min(batch, count)
+    assert sum(shape[0] for shape in codec.shapes) == -(-count // batch) * batch
     assert len(set(codec.shapes)) == 1
     codec = MeanCodec()
     np.testing.assert_allclose(
