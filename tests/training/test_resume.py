@@ -123,6 +123,7 @@ def test_sigterm_saves_and_the_run_goes_on_from_there(tmp_path):
     assert [record["step"] for record in lines(tmp_path / "run")] == list(range(done + 2))
 
 
+@pytest.mark.slow
 def test_bad_clips_are_named_counted_and_remembered(tmp_path):
     recipe(tmp_path)
     (tmp_path / "clips" / "3.mp4").write_bytes(b"not a video")
