@@ -8,7 +8,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +19,11 @@ from mg.data.index import MEDIA, read_csv
 from mg.data.transforms import resize_and_crop
 from mg.errors import InputError
 from mg.files import make_folder, whole_file
-from mg.inference.reconstruct import Models, Options
+from mg.inference.reconstruct import Models, Options, open_frames
 from mg.io import image, pixels, video
 from mg.io.latents import FLOAT_DTYPES, INDEX, SUFFIX, Header, Latents, read_header, write_index, write_latents
 from mg.io.media import find_media, is_image
-from mg.models.tae.tae import DEFAULT_WEIGHTS, MIN_SIZE, TemporalAutoencoder
+from mg.models.tae.tae import DEFAULT_WEIGHTS, TemporalAutoencoder
 from mg.training.distributed import Average
 
 logger = logging.getLogger(__name__)
@@ -157,15 +157,9 @@ def _encode(models: Models, clip: Clip, recipe: dict[str, object], options: Opti
         frames = islice(video.read_frames(clip.path), options.num_frames)
     if options.image_size is not None:
         frames = (resize_and_crop(frame, *options.image_size) for frame in frames)
-    first = next(frames)
-    height, width, _ = first.shape
-    if min(height, width) < MIN_SIZE:
-        raise InputError(
-            f"'{clip.path}' has frames of {width}x{height}; sides of at least {MIN_SIZE} are needed: use --image_size"
-        )
-    tae = models.get(total, height, width)
+    tae, frames, (height, width) = open_frames(models, frames, total, clip.path)
     seed = _seed_of(clip.source, options.seed)
-    arrays, count = _encode_frames(tae, chain([first], frames), options.sample, seed)
+    arrays, count = _encode_frames(tae, frames, options.sample, seed)
     header = Header(frames=count, height=height, width=width, fps=fps, source=clip.source, **recipe)
     return Latents(header, arrays)
 

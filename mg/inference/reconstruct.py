@@ -200,18 +200,11 @@ def _round_trip(
 
     total: about how many frames there are.
     """
-    frames = iter(frames)
-    first = next(frames)
-    height, width, _ = first.shape
-    if min(height, width) < MIN_SIZE:
-        raise InputError(
-            f"'{source}' has frames of {width}x{height}; sides of at least {MIN_SIZE} are needed: use --image_size"
-        )
-    tae = models.get(total, height, width)
+    tae, frames, (height, width) = open_frames(models, frames, total, source)
     waiting = deque()
 
     def clips() -> Iterator[np.ndarray]:
-        for frame in chain([first], frames):
+        for frame in frames:
             waiting.append(frame)
             yield pixels.to_clip(frame[None])[None]
 
@@ -225,6 +218,23 @@ def _round_trip(
                     f"the reconstruction of '{source}' is not finite in {tae.compute_dtype}; use --dtype fp32"
                 )
             yield waiting.popleft(), pixels.to_frames(frame)[0]
+
+
+def open_frames(
+    models: Models, frames: Iterable[np.ndarray], total: int, source: Path
+) -> tuple[TemporalAutoencoder, Iterator[np.ndarray], tuple[int, int]]:
+    """A model for frames like the first, all the frames, and their height and width.
+
+    total: about how many there are. Raises InputError for frames that are too small.
+    """
+    frames = iter(frames)
+    first = next(frames)
+    height, width, _ = first.shape
+    if min(height, width) < MIN_SIZE:
+        raise InputError(
+            f"'{source}' has frames of {width}x{height}; sides of at least {MIN_SIZE} are needed: use --image_size"
+        )
+    return models.get(total, height, width), chain([first], frames), (height, width)
 
 
 def _sized(frame: np.ndarray, options: Options) -> np.ndarray:
