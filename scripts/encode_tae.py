@@ -7,17 +7,16 @@ import argparse
 
 from mg import runtime
 from mg.inference import flags
-from mg.inference.encode import encode_files, find_clips
-from mg.inference.reconstruct import Options
+from mg.inference.encode import encode_files
+from mg.inference.options import Options
+from mg.inference.sources import find_sources
 from mg.io.latents import FLOAT_DTYPES
 from mg.training.distributed import start
 
 
 def parse_args() -> argparse.Namespace:
     parser = runtime.ArgumentParser(description=__doc__)
-    parser.add_argument("--input", help="a video, an image, or a folder of both")
-    parser.add_argument("--video_folder", help="a folder, instead of --input")
-    parser.add_argument("--csv_path", help="CSV whose column 'video' lists files below --video_folder (default: all)")
+    flags.add_source_flags(parser)
     parser.add_argument("--output_path", required=True, help="folder of the cache")
     parser.add_argument(
         "--kind", default="posterior", choices=("posterior", "sample"), help="mean and deviation, or one sample of them"
@@ -34,12 +33,13 @@ def parse_args() -> argparse.Namespace:
 def main() -> int:
     args = parse_args()
     sample = args.kind == "sample"
-    options = Options(args.num_frames, flags.given_size(args), sample, args.seed, flags.given_tiles(args))
+    size, tiles = flags.given_size(args), flags.given_tiles(args)
+    options = Options(args.num_frames, size, sample, args.seed, tiles, args.sample_stride)
     runtime.setup(args.device_target, args.mode, args.jit_level)
     rank, ranks = start()
-    clips = find_clips(args.output_path, args.input, args.csv_path, args.video_folder)
+    sources = find_sources(args.output_path, args.input, args.csv_path, args.video_folder)
     failed = encode_files(
-        clips, args.output_path, options, args.ckpt_path, args.dtype, args.dtype_out, args.overwrite, rank, ranks
+        sources, args.output_path, options, args.ckpt_path, args.dtype, args.dtype_out, args.overwrite, rank, ranks
     )
     return 2 if failed else 0
 

@@ -13,6 +13,7 @@ import pytest
 from mindspore import Tensor
 
 from mg import runtime
+from mg.inference import models
 from mg.models.tae.names import is_temporal
 from mg.models.tae.tae import TemporalAutoencoder
 
@@ -45,6 +46,15 @@ def nano() -> TemporalAutoencoder:
 def random_nano() -> TemporalAutoencoder:
     """A nano TAE whose every weight is random. Not to be changed."""
     return randomise(TemporalAutoencoder(NANO))
+
+
+@pytest.fixture
+def weights(random_nano, tmp_path, monkeypatch) -> Path:
+    """A weights file of the nano model; loading it gives the model that other tests have compiled already."""
+    path = tmp_path / "weights" / "nano.safetensors"
+    random_nano.save(path)
+    monkeypatch.setattr(models, "TemporalAutoencoder", lambda pretrained, dtype, **tiles: random_nano)
+    return path
 
 
 def randomise(tae: TemporalAutoencoder, seed: int = 0) -> TemporalAutoencoder:

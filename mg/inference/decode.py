@@ -13,10 +13,10 @@ from tqdm import tqdm
 
 from mg.errors import InputError
 from mg.files import make_folder, require_file, whole_file
-from mg.inference.reconstruct import Models
-from mg.io import image, pixels, video
+from mg.inference.models import Models
+from mg.inference.round_trip import decoded_frames
+from mg.io import image, video
 from mg.io.latents import SUFFIX, Header, find_latents, read_header, read_latents, read_plain
-from mg.models.tae.tae import DEFAULT_WEIGHTS
 from mg.models.tiling import Tiles
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ def decode_files(
         raise InputError(f"fps={fps} must be positive")
     source, output = Path(source), Path(output_path)
     files = find_latents(source, SUFFIXES) if source.is_dir() else [require_file(source, "a file of latents")]
-    models = Models(DEFAULT_WEIGHTS if ckpt_path is None else Path(ckpt_path), dtype, tiles)
+    models = Models(ckpt_path, dtype, tiles)
     if not any_weights:
         _check_weights(files, models.sha256)
     make_folder(output)
@@ -81,11 +81,9 @@ def decode_frames(models: Models, z: np.ndarray, size: tuple[int, int, int] | No
     tae = models.get(frames, height, width)
     left = frames
     for piece in tae.decode_stream(z[None, :, index : index + 1] for index in range(grid[0])):
-        clip = piece.asnumpy()[0, :, :left, :height, :width]
-        if not np.isfinite(clip).all():
-            raise InputError(f"what is decoded is not finite in {tae.compute_dtype}; use --dtype fp32")
-        left -= clip.shape[1]
-        yield from pixels.to_frames(clip)
+        for (frame,) in decoded_frames(piece.asnumpy(), 1, left, (height, width), tae):
+            left -= 1
+            yield frame
 
 
 def _check_weights(files: list[Path], sha256: str):

@@ -8,6 +8,7 @@ from fractions import Fraction
 
 from mg import runtime
 from mg.errors import InputError
+from mg.metrics.choose import METRICS, NetworkFiles
 from mg.models.tile_plan import BLENDS
 from mg.models.tiling import Tiles
 
@@ -16,6 +17,8 @@ _UNITS = {
     **dict.fromkeys(("spatial_tile", "spatial_overlap"), "pixels"),
     "tile_batch": "tiles computed at once",
 }
+
+_NETWORKS = {"lpips_weights": "lpips and flolpips", "flow_onnx": "flolpips", "inception_onnx": "fid", "i3d_onnx": "fvd"}
 
 
 def add_model_flags(parser: argparse.ArgumentParser) -> None:
@@ -29,9 +32,17 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--jit_level", choices=runtime.JIT_LEVELS, help="optimisation of graphs (default: MindSpore's)")
 
 
+def add_source_flags(parser: argparse.ArgumentParser) -> None:
+    """Which files."""
+    parser.add_argument("--input", help="a video, an image, or a folder of both")
+    parser.add_argument("--video_folder", help="a folder, instead of --input")
+    parser.add_argument("--csv_path", help="CSV whose column 'video' lists files below --video_folder (default: all)")
+
+
 def add_clip_flags(parser: argparse.ArgumentParser) -> None:
     """What is taken of each clip."""
     parser.add_argument("--num_frames", type=int, help="take so many frames of each clip (default: all)")
+    parser.add_argument("--sample_stride", type=int, default=1, help="take every so many-th frame (default: each)")
     parser.add_argument(
         "--image_size", type=int, nargs="+", help="side, or height and width, in pixels (default: as it is)"
     )
@@ -53,6 +64,21 @@ def add_tile_flags(parser: argparse.ArgumentParser) -> None:
         default=Tiles.shared_statistics,
         help="normalise all tiles of a frame by a sample of the whole frame (default: no)",
     )
+
+
+def add_metric_flags(parser: argparse.ArgumentParser) -> None:
+    """What is measured, and the files of networks that some metrics need."""
+    parser.add_argument(
+        "--metric", nargs="+", default=["psnr", "ssim"], choices=METRICS, help="what to report (default: psnr ssim)"
+    )
+    for field in fields(NetworkFiles):
+        text = f"network of {_NETWORKS[field.name]}; docs/evaluation.md says how to make the file"
+        parser.add_argument(f"--{field.name}", help=text)
+
+
+def given_networks(args: argparse.Namespace) -> NetworkFiles:
+    """The files of networks that were named."""
+    return NetworkFiles(**{field.name: getattr(args, field.name) for field in fields(NetworkFiles)})
 
 
 def given_tiles(args: argparse.Namespace) -> Tiles | None:

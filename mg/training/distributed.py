@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore.communication import get_group_size, get_rank, init
 
@@ -45,6 +46,12 @@ class Average(nn.Cell):
             averages = (*averages, flat[start : start + tensor.size].reshape(tensor.shape))
             start = start + tensor.size
         return averages
+
+
+def total(count: int, ranks: int) -> int:
+    """The sum of a whole number below 2^24 over all ranks; waits for them."""
+    (mean,) = Average(ranks)((Tensor(np.array([count], np.float32)),))
+    return round(float(mean.asnumpy()[0]) * ranks)
 
 
 class _Broadcast(nn.Cell):

@@ -11,24 +11,18 @@ import pytest
 from conftest import ROOT
 
 from mg.errors import InputError
-from mg.inference import decode, encode, reconstruct
+from mg.files import sha256
+from mg.inference import decode, encode
 from mg.inference.decode import decode_files, decode_frames
-from mg.inference.encode import encode_files, find_clips
-from mg.inference.reconstruct import Models, Options
+from mg.inference.encode import encode_files
+from mg.inference.models import Models
+from mg.inference.options import Options
+from mg.inference.sources import find_sources
 from mg.io import pixels
 from mg.io.image import read_image, write_image
 from mg.io.latents import read_header, read_index, read_latents
 from mg.io.video import probe, read_frames, write_video
 from mg.models.tiling import Tiles
-
-
-@pytest.fixture
-def weights(random_nano, tmp_path, monkeypatch):
-    """A weights file of the nano model; loading it gives the model that other tests have compiled already."""
-    path = tmp_path / "weights" / "nano.safetensors"
-    random_nano.save(path)
-    monkeypatch.setattr(reconstruct, "TemporalAutoencoder", lambda pretrained, dtype, **tiles: random_nano)
-    return path
 
 
 def moving_frames(count, height=24, width=16):
@@ -50,7 +44,7 @@ def source(tmp_path):
 
 
 def encoded(source, output, weights, dtype_out="fp32", overwrite=False, **options):
-    return encode_files(find_clips(output, source), output, Options(**options), weights, "auto", dtype_out, overwrite)
+    return encode_files(find_sources(output, source), output, Options(**options), weights, "auto", dtype_out, overwrite)
 
 
 def content(folder):
@@ -84,7 +78,7 @@ def test_headers_and_index_record_what_was_encoded(weights, random_nano, source,
     header, shape = read_header(tmp_path / "cache" / "sub" / "b.safetensors")
     assert (header.frames, header.height, header.width, header.fps) == (5, 24, 16, "30000/1001")
     assert (header.source, header.kind, header.dtype, header.tiles) == ("sub/b.mp4", "posterior", "fp32", None)
-    assert header.weights_sha256 == reconstruct.sha256(weights)
+    assert header.weights_sha256 == sha256(weights)
     assert header.scaling_factor == random_nano.config["scaling_factor"]
     assert shape == (4, 1, 3, 2)
     rows = read_index(tmp_path / "cache")
@@ -131,10 +125,10 @@ def test_samples_are_of_their_seed_and_clip(weights, source, tmp_path):
 
 def test_ranks_share_the_clips_and_make_the_same_files(weights, source, tmp_path, monkeypatch):
     encoded(source, tmp_path / "one", weights)
-    monkeypatch.setattr(encode, "_total", lambda count, ranks: count)
-    clips = find_clips(tmp_path / "two", source)
+    monkeypatch.setattr(encode, "total", lambda count, ranks: count)
+    sources = find_sources(tmp_path / "two", source)
     for rank, expected in ((1, {"c.safetensors"}), (0, None)):
-        encode_files(clips, tmp_path / "two", Options(), weights, rank=rank, ranks=2)
+        encode_files(sources, tmp_path / "two", Options(), weights, rank=rank, ranks=2)
         assert expected in (None, set(content(tmp_path / "two")))
     assert content(tmp_path / "two") == content(tmp_path / "one")
 
@@ -145,7 +139,7 @@ def test_other_weights_or_options_are_refused_unless_to_overwrite(weights, rando
     first = content(cache)
     other = tmp_path / "weights" / "other.safetensors"
     random_nano.save(other, dtype="fp16")
-    hashes = [reconstruct.sha256(path) for path in (weights, other)]
+    hashes = [sha256(path) for path in (weights, other)]
     for changes in ({"weights": other}, {"weights": weights, "num_frames": 3}, {"weights": weights, "sample": True}):
         with pytest.raises(InputError, match="--overwrite") as error:
             encoded(source, cache, **changes)
@@ -175,8 +169,8 @@ def test_a_corrupt_clip_is_named_and_the_others_are_encoded(weights, source, tmp
     (source / "bad.mp4").write_text("no video")
     (tmp_path / "list.csv").write_text("video\nbad.mp4\nsub/b.mp4\nmissing.mp4\na.mp4\n")
     cache = tmp_path / "cache"
-    clips = find_clips(cache, csv_path=tmp_path / "list.csv", video_folder=source)
-    assert encode_files(clips, cache, Options(), weights) == 2
+    sources = find_sources(cache, csv_path=tmp_path / "list.csv", video_folder=source)
+    assert encode_files(sources, cache, Options(), weights) == 2
     assert [row["file"] for row in json.loads((cache / "failed.json").read_text())] == ["bad.mp4", "missing.mp4"]
     assert [row["source"] for row in read_index(cache)] == ["a.mp4", "sub/b.mp4"]
     (cache / "a.safetensors").write_bytes(b"damaged, and longer than eight bytes")
@@ -192,14 +186,16 @@ def test_names_stay_apart_and_inside(tmp_path):
     for name in ("a.png", "a.mp4", "b.mp4"):
         (tmp_path / "in" / name).parent.mkdir(exist_ok=True)
         (tmp_path / "in" / name).touch()
-    targets = [clip.target.name for clip in find_clips(tmp_path / "out", tmp_path / "in")]
-    assert targets == ["a.mp4.safetensors", "a.png.safetensors", "b.safetensors"]
+    stems = [source.stem for source in find_sources(tmp_path / "out", tmp_path / "in")]
+    assert stems == ["a.mp4", "a.png", "b.mp4"]
+    (tmp_path / "in" / "a.mp4").unlink()
+    assert [source.stem for source in find_sources(tmp_path / "out", tmp_path / "in")] == ["a", "b"]
     (tmp_path / "list.csv").write_text("video\n../in/a.mp4\n")
     with pytest.raises(InputError, match="not below video_folder"):
-        find_clips(tmp_path / "out", csv_path=tmp_path / "list.csv", video_folder=tmp_path / "in")
+        find_sources(tmp_path / "out", csv_path=tmp_path / "list.csv", video_folder=tmp_path / "in")
     for arguments in ({}, {"source": "x", "video_folder": "y"}, {"csv_path": "x"}):
         with pytest.raises(InputError, match="--video_folder"):
-            find_clips(tmp_path / "out", **arguments)
+            find_sources(tmp_path / "out", **arguments)
 
 
 def test_latents_from_outside_and_scaled_ones_decode(weights, random_nano, source, tmp_path):

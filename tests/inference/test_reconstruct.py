@@ -9,23 +9,21 @@ import pytest
 from mindspore import Tensor
 
 from mg.errors import InputError
-from mg.inference import reconstruct as module
-from mg.inference.reconstruct import Options, reconstruct
+from mg.files import sha256
+from mg.inference import models as models_module
+from mg.inference.models import Models
+from mg.inference.options import Options
+from mg.inference.reconstruct import reconstruct
+from mg.inference.round_trip import round_trip
+from mg.inference.sources import Clip, Source, find_sources
 from mg.io import pixels
 from mg.io.image import read_image, write_image
 from mg.io.pictures import amplified_difference, contact_sheet, side_by_side
 from mg.io.video import probe, read_frames, write_video
+from mg.metrics.psnr import psnr
+from mg.metrics.ssim import ssim
 from mg.models.tae.tae import TemporalAutoencoder
 from mg.models.tiling import Tiles
-
-
-@pytest.fixture
-def weights(random_nano, tmp_path, monkeypatch):
-    """A weights file of the nano model; loading it gives the model that other tests have compiled already."""
-    path = tmp_path / "weights" / "nano.safetensors"
-    random_nano.save(path)
-    monkeypatch.setattr(module, "TemporalAutoencoder", lambda pretrained, dtype, **tiles: random_nano)
-    return path
 
 
 def moving_frames(count, height=24, width=16):
@@ -63,8 +61,12 @@ class Passing:
 @pytest.mark.parametrize("count", [1, 5, 16, 17, 33])
 def test_every_frame_comes_back_once_in_order(tmp_path, count):
     frames = [np.full((20, 20, 3), index, np.uint8) for index in range(count)]
-    pairs = list(module._round_trip(Passing(), frames, count, tmp_path, Options()))
-    assert [int(original[0, 0, 0]) for original, _ in pairs] == list(range(count))
+    clips = [
+        Clip(Source(tmp_path, "a", "a"), iter(frames), count, (20, 20), Fraction(24)),
+        Clip(Source(tmp_path, "b", "b"), [255 - frame for frame in frames], count, (20, 20), Fraction(24)),
+    ]
+    pairs = list(round_trip(Passing(), clips, Options(), batch=3))
+    assert [original[:, 0, 0, 0].tolist() for original, _ in pairs] == [[n, 255 - n] for n in range(count)]
     assert all(np.array_equal(original, recon) for original, recon in pairs)
 
 
@@ -72,14 +74,16 @@ def test_tiles_reach_the_model_and_the_report(random_nano, tmp_path):
     random_nano.save(tmp_path / "nano.ckpt")
     clip = write(tmp_path / "a.mp4", moving_frames(20))
     tiles = Tiles(encode_tile=16, decode_tile=16, decode_overlap=8, spatial_tile=16, spatial_overlap=8)
-    reconstruct(clip, tmp_path / "nano.ckpt", tmp_path / "out", options=Options(tiles=tiles))
+    reconstruct(
+        find_sources(tmp_path / "out", clip), tmp_path / "nano.ckpt", tmp_path / "out", options=Options(tiles=tiles)
+    )
     report = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert report["protocol"]["tiles"]["spatial_tile"] == 16
     assert probe(tmp_path / "out" / "a_recon.mp4") == probe(clip)
     frames = pixels.to_clip(np.stack(list(read_frames(clip))))[None]
     tiled = TemporalAutoencoder(pretrained=tmp_path / "nano.ckpt", use_tile=True, **asdict(tiles))
     recon = pixels.to_frames(tiled.decode(tiled.encode(frames)[1], 20).asnumpy()[0])
-    expected = np.mean([module.psnr(*pair) for pair in zip(read_frames(clip), recon)])
+    expected = np.mean([psnr(*pair) for pair in zip(read_frames(clip), recon)])
     assert report["mean"]["psnr"] == pytest.approx(expected, abs=1e-9)
 
 
@@ -89,10 +93,10 @@ def test_a_folder_gives_results_for_each_and_names_what_failed(weights, tmp_path
     write_image(source / "sub" / "picture.png", moving_frames(1)[0])
     (source / "broken.mp4").write_text("no video")
     output = source / "out"
-    assert reconstruct(source, weights, output, options=Options(num_frames=8)) == 1
+    assert reconstruct(find_sources(output, source), weights, output, options=Options(num_frames=8)) == 1
     report = json.loads((output / "metrics.json").read_text())
     assert [(row["kind"], row["frames"]) for row in report["clips"]] == [("video", 8), ("image", 1)]
-    assert [row["file"] for row in report["failed"]] == [str(source / "broken.mp4")]
+    assert [row["file"] for row in report["failed"]] == ["broken.mp4"]
     assert report["mean"]["clips"] == 2
     assert report["mean"]["psnr"] == pytest.approx(np.mean([row["psnr"] for row in report["clips"]]))
     info = probe(output / "clip_recon.mp4")
@@ -108,15 +112,20 @@ def test_a_folder_gives_results_for_each_and_names_what_failed(weights, tmp_path
 def test_the_report_says_how_figures_were_made(weights, tmp_path):
     picture = tmp_path / "a.png"
     write_image(picture, moving_frames(1)[0])
-    assert reconstruct(picture, weights, tmp_path / "mean") == 0
+    assert reconstruct(find_sources(tmp_path / "mean", picture), weights, tmp_path / "mean") == 0
     protocol = json.loads((tmp_path / "mean" / "metrics.json").read_text())["protocol"]
     assert protocol["latents"] == "mean of the posterior"
-    assert protocol["weights_sha256"] == module.sha256(weights)
+    assert protocol["weights_sha256"] == sha256(weights)
     assert protocol["config"]["ch"] == 8
     assert protocol["dtype"].startswith("auto")
     results = {}
     for seed in (0, 0, 1):
-        reconstruct(picture, weights, tmp_path / "sample", options=Options(sample=True, seed=seed))
+        reconstruct(
+            find_sources(tmp_path / "sample", picture),
+            weights,
+            tmp_path / "sample",
+            options=Options(sample=True, seed=seed),
+        )
         report = json.loads((tmp_path / "sample" / "metrics.json").read_text())
         assert report["protocol"]["latents"] == "sample of the posterior"
         results.setdefault(seed, []).append(report["mean"]["psnr"])
@@ -126,18 +135,18 @@ def test_the_report_says_how_figures_were_made(weights, tmp_path):
 def test_figures_are_of_the_files_that_were_written(weights, tmp_path):
     picture = tmp_path / "a.png"
     write_image(picture, moving_frames(1)[0])
-    reconstruct(picture, weights, tmp_path / "out")
+    reconstruct(find_sources(tmp_path / "out", picture), weights, tmp_path / "out")
     recon = read_image(tmp_path / "out" / "a_recon.png")
     row = json.loads((tmp_path / "out" / "metrics.json").read_text())["clips"][0]
-    assert row["psnr"] == module.psnr(read_image(picture), recon)
-    assert row["ssim"] == module.ssim(read_image(picture), recon)
+    assert row["psnr"] == psnr(read_image(picture), recon)
+    assert row["ssim"] == ssim(read_image(picture), recon)
 
 
 def test_an_image_size_crops_and_names_stay_apart(weights, tmp_path):
     source = tmp_path / "in"
     for name in ("a.png", "a.bmp", "a_png.bmp", "a.png.bmp"):
         write_image(source / name, moving_frames(1, 48, 40)[0])
-    reconstruct(source, weights, tmp_path / "out", options=Options(image_size=(24, 16)))
+    reconstruct(find_sources(tmp_path / "out", source), weights, tmp_path / "out", options=Options(image_size=(24, 16)))
     written = sorted(path.name for path in (tmp_path / "out").glob("*_recon.png"))
     assert written == ["a.bmp_recon.png", "a.png.bmp_recon.png", "a.png_recon.png", "a_png.bmp_recon.png"]
     assert read_image(tmp_path / "out" / "a.png_recon.png").shape == (24, 16, 3)
@@ -148,18 +157,23 @@ def test_one_graph_each_way_serves_tiles_of_clips_of_any_length(random_nano, tmp
     tiles = Tiles(encode_tile=8, decode_tile=16, decode_overlap=8, spatial_tile=16, spatial_overlap=8)
     for frames in (40, 41, 100):
         write(tmp_path / "in" / f"{frames}.mp4", moving_frames(frames, 32, 24))
-    reconstruct(tmp_path / "in", tmp_path / "nano.ckpt", tmp_path / "out", options=Options(tiles=tiles))
+    reconstruct(
+        find_sources(tmp_path / "out", tmp_path / "in"),
+        tmp_path / "nano.ckpt",
+        tmp_path / "out",
+        options=Options(tiles=tiles),
+    )
     report = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert sorted(row["frames"] for row in report["clips"]) == [40, 41, 100]
-    assert report["graphs_compiled"] == 2
+    assert report["run"]["graphs_compiled"] == 2
 
 
 def test_a_model_serves_one_shape_at_a_time(weights, monkeypatch, random_nano):
     built = []
     monkeypatch.setattr(
-        module, "TemporalAutoencoder", lambda pretrained, dtype, **tiles: built.append(tiles) or random_nano
+        models_module, "TemporalAutoencoder", lambda pretrained, dtype, **tiles: built.append(tiles) or random_nano
     )
-    models = module.Models(weights, "fp32", None)
+    models = Models(weights, "fp32", None)
     for size in ((9, 16, 16), (9, 16, 16), (200, 16, 24), (300, 16, 24), (9, 1080, 1920)):
         models.get(*size)
     chosen = [(tiles["encode_tile"], tiles["spatial_tile"]) for tiles in built[1:]]
@@ -169,7 +183,7 @@ def test_a_model_serves_one_shape_at_a_time(weights, monkeypatch, random_nano):
 def test_weights_that_vanish_midway_are_an_error_for_each_input(random_nano, tmp_path):
     path = tmp_path / "nano.safetensors"
     random_nano.save(path)
-    models = module.Models(path, "fp32", None)
+    models = Models(path, "fp32", None)
     path.unlink()
     for _ in range(2):
         with pytest.raises(InputError, match="no file"):
@@ -184,25 +198,27 @@ def test_a_broken_single_file_stops_and_leaves_no_result(weights, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "metrics.json").write_text("of an earlier run")
     with pytest.raises(InputError, match="no file"):
-        reconstruct(tmp_path / "none.png", weights, tmp_path / "out")
+        reconstruct(find_sources(tmp_path / "out", tmp_path / "none.png"), weights, tmp_path / "out")
     assert (tmp_path / "out" / "metrics.json").exists()
     with pytest.raises(InputError, match="truncated"):
-        reconstruct(clip, weights, tmp_path / "out")
+        reconstruct(find_sources(tmp_path / "out", clip), weights, tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_what_is_not_finite_is_not_scored(weights, tmp_path, monkeypatch):
     write_image(tmp_path / "a.png", moving_frames(1)[0])
     frames = np.full((1, 3, 8, 24, 16), np.nan)
-    monkeypatch.setattr(module.TemporalAutoencoder(weights, "fp32"), "decode_tile", lambda z, *more: (frames, None))
+    monkeypatch.setattr(
+        models_module.TemporalAutoencoder(weights, "fp32"), "decode_tile", lambda z, *more: (frames, None)
+    )
     with pytest.raises(InputError, match="not finite"):
-        reconstruct(tmp_path / "a.png", weights, tmp_path / "out")
+        reconstruct(find_sources(tmp_path / "out", tmp_path / "a.png"), weights, tmp_path / "out")
 
 
 def test_too_small_frames_are_refused_with_a_remedy(weights, tmp_path):
     write_image(tmp_path / "a.png", moving_frames(1, 15, 40)[0])
     with pytest.raises(InputError, match="--image_size"):
-        reconstruct(tmp_path / "a.png", weights, tmp_path / "out")
+        reconstruct(find_sources(tmp_path / "out", tmp_path / "a.png"), weights, tmp_path / "out")
 
 
 @pytest.mark.parametrize(

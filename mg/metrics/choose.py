@@ -1,0 +1,40 @@
+"""Metrics by their names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mg.errors import InputError
+from mg.metrics.metric import Metric, PerFrame
+from mg.metrics.psnr import psnr
+from mg.metrics.ssim import ssim
+
+
+@dataclass(frozen=True)
+class NetworkFiles:
+    """Files of the networks that some metrics need; docs/evaluation.md says how to make them."""
+
+    lpips_weights: str | None = None
+    flow_onnx: str | None = None
+    inception_onnx: str | None = None
+    i3d_onnx: str | None = None
+
+
+_MAKERS = {
+    "psnr": lambda files: PerFrame(
+        "psnr", psnr, "dB, peak 255, of each frame, then the mean over frames; identical frames count as 100 dB"
+    ),
+    "ssim": lambda files: PerFrame(
+        "ssim", ssim, "Gaussian window 11x11, sigma 1.5, of each frame and channel, then the mean"
+    ),
+}
+METRICS = tuple(_MAKERS)
+
+
+def choose_metrics(names: Sequence[str], files: NetworkFiles = NetworkFiles()) -> list[Metric]:
+    """A metric for each name, in order. Raises InputError for an unknown name, and for a file that is missing."""
+    unknown = [name for name in names if name not in _MAKERS]
+    if unknown or not names:
+        raise InputError(f"metric={', '.join(unknown) or 'none'} is unknown; choose from {' '.join(METRICS)}")
+    return [_MAKERS[name](files) for name in dict.fromkeys(names)]

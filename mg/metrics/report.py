@@ -1,0 +1,104 @@
+"""The results of an evaluation as files: JSON, tables by clip and by frame, curves."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mg.files import whole_file
+from mg.metrics.choose import METRICS
+from mg.metrics.curves import Curves
+from mg.metrics.metric import Metric
+from mg.metrics.tally import Tally, is_of_sets
+
+
+def write_report(
+    folder: Path, tally: Tally, protocol: dict[str, object], run: dict[str, object], group: int | None = None
+) -> dict[str, object]:
+    """Write metrics.json, clips.csv, frames.csv and, of videos, curves.png; returns what metrics.json holds.
+
+    protocol: all that the figures depend on. run: what may differ between runs that give the same figures.
+    group: frames of a latent frame, for curves by the position in it.
+    """
+    names = [metric.name for metric in tally.metrics if not is_of_sets(metric)]
+    rows = _write_frames(folder, tally, names, group)
+    report = {
+        "mean": mean(rows, names),
+        "standard_error": {name: _standard_error(_values(rows, name)) for name in names},
+        "mean_by_kind": {
+            kind: mean([row for row in rows if row["kind"] == kind], names)
+            for kind in sorted({row["kind"] for row in rows})
+        },
+        "set": tally.distances() if rows else {},
+        "clips": rows,
+        "failed": tally.failed(),
+        "protocol": {"metrics": about(tally.metrics), **protocol},
+        "run": run,
+    }
+    _write_clips(folder / "clips.csv", rows)
+    with whole_file(folder / "metrics.json") as part:
+        part.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n")
+    return report
+
+
+def about(metrics: Sequence[Metric]) -> dict[str, dict[str, str]]:
+    """What a report says of each metric."""
+    return {metric.name: metric.about for metric in metrics}
+
+
+def mean(rows: Sequence[dict[str, object]], names: Sequence[str]) -> dict[str, float | int | None]:
+    """The mean over clips of each figure, and how many clips there are. A clip without a figure does not count."""
+    values = {name: _values(rows, name) for name in names}
+    means = {name: float(np.mean(value)) if value else None for name, value in values.items()}
+    return {**means, "clips": len(rows)}
+
+
+def summary(figures: dict[str, object]) -> str:
+    """The figures of metrics in a row or a mean, such as "PSNR 27.20 dB, SSIM 0.8261"."""
+    units = {"psnr": ("{:.2f} dB"), "flicker": "{:.2f}", "fid": "{:.2f}", "fvd": "{:.1f}"}
+    shown = {name: value for name, value in figures.items() if name in METRICS and value is not None}
+    return ", ".join(f"{name.upper()} {units.get(name, '{:.4f}').format(value)}" for name, value in shown.items())
+
+
+def _values(rows: Sequence[dict[str, object]], name: str) -> list[float]:
+    return [row[name] for row in rows if row.get(name) is not None]
+
+
+def _standard_error(values: list[float]) -> float | None:
+    """Of the mean; None of less than two values."""
+    return float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
+
+
+def _write_clips(path: Path, rows: list[dict[str, object]]) -> None:
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    with whole_file(path) as part, open(part, "w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, columns, restval="")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _write_frames(folder: Path, tally: Tally, names: list[str], group: int | None) -> list[dict[str, object]]:
+    """Write frames.csv and curves.png in one pass over all scores; returns the rows of the clips."""
+    rows, curves = [], Curves(names, group)
+    with whole_file(folder / "frames.csv") as part, open(part, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["file", "frame", *names])
+        for row, scores in tally.kept():
+            rows.append(row)
+            table = np.full((row["frames"], len(names)), np.nan)
+            for column, name in enumerate(names):
+                # A step between two frames counts for the later one.
+                table[row["frames"] - len(scores[name]) :, column] = scores[name]
+            writer.writerows(
+                [row["file"], frame, *("" if np.isnan(value) else value for value in values)]
+                for frame, values in enumerate(table)
+            )
+            if row["kind"] == "video":
+                curves.add(table)
+    (folder / "curves.png").unlink(missing_ok=True)
+    curves.draw(folder / "curves.png")
+    return rows

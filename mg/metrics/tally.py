@@ -1,0 +1,92 @@
+"""The scores of all clips of an evaluation, whichever rank made them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mg.errors import InputError
+from mg.files import whole_file
+from mg.metrics.metric import Metric
+
+_FOLDER = ".scores"
+
+
+class Tally:
+    """Keeps the scores of each clip in a file of its own until all ranks are through, so that sums have one order.
+
+    folder: where results go, the same for all ranks.
+    """
+
+    def __init__(self, folder: Path, metrics: Sequence[Metric]):
+        self.folder, self.metrics = folder / _FOLDER, metrics
+
+    def clear(self) -> None:
+        """Forget everything; for rank 0 at the start and at the end."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def scores(self) -> ClipScores:
+        """An empty one, for the next clip."""
+        return ClipScores(self.metrics)
+
+    def keep(self, number: int, row: dict[str, object], scores: dict[str, np.ndarray]) -> None:
+        """What there is to say of clip `number`, and its scores by metric."""
+        with whole_file(self.folder / f"{number:08}.npz") as part:
+            np.savez(part, row=json.dumps(row), **scores)
+
+    def fail(self, number: int, name: str, why: str) -> None:
+        """Clip `number` could not be used."""
+        with whole_file(self.folder / f"{number:08}.json") as part:
+            part.write_text(json.dumps({"file": name, "why": why}))
+
+    def failed(self) -> list[dict[str, str]]:
+        """What failed, in the order of the clips."""
+        return [json.loads(path.read_text()) for path in sorted(self.folder.glob("*.json"))]
+
+    def kept(self) -> Iterator[tuple[dict[str, object], dict[str, np.ndarray]]]:
+        """(row, scores) of each clip, in their order."""
+        for path in sorted(self.folder.glob("*.npz")):
+            with np.load(path) as arrays:
+                yield (
+                    json.loads(str(arrays["row"])),
+                    {name: arrays[name] for name in arrays.files if name != "row"},
+                )
+
+    def distances(self) -> dict[str, float]:
+        """The figures of the metrics that are of the whole set."""
+        of_sets = [metric for metric in self.metrics if is_of_sets(metric)]
+        return {metric.name: metric.distance(scores[metric.name] for _, scores in self.kept()) for metric in of_sets}
+
+
+class ClipScores:
+    """The scores of one clip by all metrics."""
+
+    def __init__(self, metrics: Sequence[Metric]):
+        self.metrics = metrics
+        self.scorers = [metric.scorer() for metric in metrics]
+
+    def add(self, original: np.ndarray, recon: np.ndarray) -> None:
+        """The next frame of both, (H, W, 3) uint8."""
+        for scorer in self.scorers:
+            scorer.add(original, recon)
+
+    def finish(self) -> tuple[dict[str, np.ndarray], dict[str, float | None]]:
+        """All scores by metric; and the means of those that score single clips, None where there is no score."""
+        scores = {metric.name: scorer.finish() for metric, scorer in zip(self.metrics, self.scorers)}
+        means = {}
+        for metric in self.metrics:
+            if not is_of_sets(metric):
+                values = scores[metric.name]
+                means[metric.name] = float(values.mean()) if len(values) else None
+                if not np.isfinite(values).all():
+                    raise InputError(f"{metric.name} is not finite for a frame; leave it out with --metric")
+        return scores, means
+
+
+def is_of_sets(metric: Metric) -> bool:
+    """Whether a metric has one figure for a set of clips, such as FID, and none for a single one."""
+    return hasattr(metric, "distance")
