@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -84,6 +85,26 @@ def run(*command: str, cwd: Path, code: int = 0) -> subprocess.CompletedProcess:
     )
     assert done.returncode == code, f"exit code {done.returncode}, expected {code}\n{done.stdout}\n{done.stderr}"
     return done
+
+
+def msrun(script: Path | str, *arguments: object, folder: Path, code: int = 0) -> str:
+    """Run a script with two ranks; the logs are in folder / "ranks", and what is returned."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    launcher = [sys.executable, "-m", "mindspore.parallel.cluster.run", "--worker_num=2", "--local_worker_num=2"]
+    launcher += [f"--master_port={port}", f"--log_dir={folder / 'ranks'}", "--join=True", "--cluster_time_out=120"]
+    done = subprocess.run(
+        [*launcher, str(script), *map(str, arguments)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        env={**os.environ, "GLOG_v": "3", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+    )
+    logs = "\n".join(path.read_text() for path in sorted((folder / "ranks").glob("worker_*.log")))
+    assert (done.returncode == 0) == (code == 0), f"{done.returncode}\n{done.stdout}{done.stderr}{logs[-5000:]}"
+    return done.stdout + done.stderr + logs
 
 
 def check_one_line_error(done: subprocess.CompletedProcess, *words: str) -> None:

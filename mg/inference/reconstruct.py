@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import logging
-import platform
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
-from importlib import metadata
 from itertools import groupby
 from pathlib import Path
 
@@ -236,8 +234,6 @@ def _protocol(models: Models, options: Options, batch_size: int) -> dict[str, ob
         "weights": models.weights.name,
         "weights_sha256": models.sha256,
         "config": models.config,
-        "versions": {name: metadata.version(name) for name in ("mindspore", "numpy", "av")}
-        | {"python": platform.python_version()},
     }
 
 

@@ -22,19 +22,24 @@ class NetworkFiles:
 
 
 _MAKERS = {
-    "psnr": lambda files: PerFrame(
+    "psnr": lambda files, batch: PerFrame(
         "psnr", psnr, "dB, peak 255, of each frame, then the mean over frames; identical frames count as 100 dB"
     ),
-    "ssim": lambda files: PerFrame(
+    "ssim": lambda files, batch: PerFrame(
         "ssim", ssim, "Gaussian window 11x11, sigma 1.5, of each frame and channel, then the mean"
     ),
 }
 METRICS = tuple(_MAKERS)
 
 
-def choose_metrics(names: Sequence[str], files: NetworkFiles = NetworkFiles()) -> list[Metric]:
-    """A metric for each name, in order. Raises InputError for an unknown name, and for a file that is missing."""
+def choose_metrics(names: Sequence[str], files: NetworkFiles = NetworkFiles(), batch: int = 8) -> list[Metric]:
+    """A metric for each name, in order; networks take `batch` frames at once.
+
+    Raises InputError for an unknown name, and for a file that is missing.
+    """
+    if batch < 1:
+        raise InputError(f"batch_size={batch} must be at least 1")
     unknown = [name for name in names if name not in _MAKERS]
     if unknown or not names:
         raise InputError(f"metric={', '.join(unknown) or 'none'} is unknown; choose from {' '.join(METRICS)}")
-    return [_MAKERS[name](files) for name in dict.fromkeys(names)]
+    return [_MAKERS[name](files, batch) for name in dict.fromkeys(names)]

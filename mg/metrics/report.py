@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import platform
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +23,8 @@ def write_report(
 ) -> dict[str, object]:
     """Write metrics.json, clips.csv, frames.csv and, of videos, curves.png; returns what metrics.json holds.
 
-    protocol: all that the figures depend on. run: what may differ between runs that give the same figures.
+    protocol: all that the figures depend on; the metrics and the versions of packages are added. run: what may differ
+    between runs that give the same figures.
     group: frames of a latent frame, for curves by the position in it.
     """
     names = [metric.name for metric in tally.metrics if not is_of_sets(metric)]
@@ -36,7 +39,7 @@ def write_report(
         "set": tally.distances() if rows else {},
         "clips": rows,
         "failed": tally.failed(),
-        "protocol": {"metrics": about(tally.metrics), **protocol},
+        "protocol": {"metrics": about(tally.metrics), **protocol, "versions": _versions()},
         "run": run,
     }
     _write_clips(folder / "clips.csv", rows)
@@ -62,6 +65,12 @@ def summary(figures: dict[str, object]) -> str:
     units = {"psnr": ("{:.2f} dB"), "flicker": "{:.2f}", "fid": "{:.2f}", "fvd": "{:.1f}"}
     shown = {name: value for name, value in figures.items() if name in METRICS and value is not None}
     return ", ".join(f"{name.upper()} {units.get(name, '{:.4f}').format(value)}" for name, value in shown.items())
+
+
+def _versions() -> dict[str, str]:
+    return {name: metadata.version(name) for name in ("mindspore", "numpy", "av")} | {
+        "python": platform.python_version()
+    }
 
 
 def _values(rows: Sequence[dict[str, object]], name: str) -> list[float]:

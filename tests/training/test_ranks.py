@@ -1,39 +1,14 @@
 """Two ranks under msrun: what they learn is what one process with both batches learns."""
 
 import json
-import os
-import socket
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, run
+from conftest import ROOT, msrun, run
 from recipes import recipe
 
 from mg.config import write_recipe
 from mg.models.weights import TensorFile
-
-
-def msrun(script, *arguments, folder, code=0):
-    """Run a script with two ranks; the logs are in folder / "ranks"."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    launcher = [sys.executable, "-m", "mindspore.parallel.cluster.run", "--worker_num=2", "--local_worker_num=2"]
-    launcher += [f"--master_port={port}", f"--log_dir={folder / 'ranks'}", "--join=True", "--cluster_time_out=120"]
-    done = subprocess.run(
-        [*launcher, str(script), *map(str, arguments)],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        env={**os.environ, "GLOG_v": "3", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
-    )
-    logs = "\n".join(path.read_text() for path in sorted((folder / "ranks").glob("worker_*.log")))
-    assert (done.returncode == 0) == (code == 0), f"{done.returncode}\n{done.stdout}{done.stderr}{logs[-5000:]}"
-    return done.stdout + done.stderr + logs
 
 
 def changed_script(path, change):

@@ -1,0 +1,211 @@
+"""Evaluation of a test set: batches, ranks, what failed, and the files of a report."""
+
+import csv
+import json
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from conftest import NANO, ROOT, msrun, randomise, run
+
+from mg.errors import InputError
+from mg.inference.options import Options
+from mg.inference.reconstruct import Saving, reconstruct
+from mg.inference.sources import find_sources
+from mg.io.image import read_image, write_image
+from mg.io.video import probe, read_frames, write_video
+from mg.metrics.choose import choose_metrics
+from mg.metrics.metric import PerFrame
+from mg.metrics.psnr import psnr
+from mg.models.tae.tae import TemporalAutoencoder
+
+NAMES = ["b.mp4", "a.mp4", "missing.mp4", "short.mp4", "bad.mp4", "picture.png", "c.mp4", "a.mp4"]
+
+
+@pytest.fixture
+def test_set(tmp_path):
+    """Arguments for a list of five good files, one of them twice and one shorter, and two bad ones."""
+    folder = tmp_path / "videos"
+    for seed, (name, count) in enumerate((("a", 9), ("b", 9), ("c", 9), ("short", 5))):
+        still = np.kron(np.random.default_rng(seed).integers(0, 256, (8, 6, 3)), np.ones((4, 4, 1))).astype(np.uint8)
+        with write_video(folder / f"{name}.mp4", Fraction(25)) as file:
+            for index in range(count):
+                file.write(np.ascontiguousarray(np.roll(still, index, 1)[:, :20]))
+    write_image(folder / "picture.png", still)
+    (folder / "bad.mp4").write_text("no video")
+    (tmp_path / "list.csv").write_text("\n".join(["video", *NAMES]) + "\n")
+    return {"csv_path": tmp_path / "list.csv", "video_folder": folder}
+
+
+def evaluated(test_set, weights, output, code=2, **more):
+    options = Options(num_frames=9, image_size=(24, 16), sample=more.pop("sample", False))
+    sources = find_sources(output, **test_set)
+    assert reconstruct(sources, weights, output, options=options, **more) == code
+    return json.loads((output / "metrics.json").read_text())
+
+
+def test_each_good_clip_counts_once_and_each_bad_one_is_named(test_set, weights, tmp_path):
+    report = evaluated(test_set, weights, tmp_path / "out", saving=Saving("none"))
+    assert [row["file"] for row in report["clips"]] == ["b.mp4", "a.mp4", "short.mp4", "picture.png", "c.mp4"]
+    assert [row["frames"] for row in report["clips"]] == [9, 9, 5, 1, 9]
+    assert [row["file"] for row in report["failed"]] == ["missing.mp4", "bad.mp4"]
+    assert "no file" in report["failed"][0]["why"]
+    values = [row["psnr"] for row in report["clips"]]
+    assert report["mean"] == {
+        "psnr": pytest.approx(np.mean(values)),
+        "ssim": pytest.approx(np.mean([row["ssim"] for row in report["clips"]])),
+        "clips": 5,
+    }
+    assert report["standard_error"]["psnr"] == pytest.approx(np.std(values, ddof=1) / 5**0.5)
+    assert report["mean_by_kind"]["image"]["psnr"] == values[3]
+    assert report["mean_by_kind"]["video"]["clips"] == 4
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        *("clips.csv", "curves.png", "frames.csv", "metrics.json"),
+    ]
+    with open(tmp_path / "out" / "clips.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["psnr"]) for row in rows] == values
+    assert [row["fps"] for row in rows] == ["25", "25", "25", "", "25"]
+    with open(tmp_path / "out" / "frames.csv") as file:
+        frames = [(row["file"], int(row["frame"]), float(row["psnr"])) for row in csv.DictReader(file)]
+    assert [frame[:2] for frame in frames[9:18]] == [("a.mp4", index) for index in range(9)]
+    assert np.mean([value for name, _, value in frames if name == "a.mp4"]) == pytest.approx(values[1])
+    assert read_image(tmp_path / "out" / "curves.png").std() > 10
+
+
+@pytest.mark.parametrize("sample", [False, True])
+def test_a_batch_gives_the_figures_of_single_clips(test_set, weights, random_nano, tmp_path, sample):
+    alone = evaluated(test_set, weights, tmp_path / "alone", sample=sample, saving=Saving("none"))
+    computed, decode_tile = [], random_nano.decode_tile
+    random_nano.decode_tile = lambda z, *more: computed.append(len(z)) or decode_tile(z, *more)
+    try:
+        both = evaluated(test_set, weights, tmp_path / "both", sample=sample, saving=Saving("none"), batch_size=2)
+    finally:
+        del random_nano.decode_tile
+    # b and a; the missing one and short; bad and the picture; c: always two are computed
+    assert computed == [2, 2, 2, 2]
+    assert both["failed"] == alone["failed"]
+    assert len(both["clips"]) == 5
+    for row, expected in zip(both["clips"], alone["clips"]):
+        assert row == {**expected, "psnr": pytest.approx(expected["psnr"], abs=0.02), "ssim": row["ssim"]}
+        assert row["ssim"] == pytest.approx(expected["ssim"], abs=1e-3)
+    assert both["protocol"]["batch_size"] == 2
+
+
+def test_what_is_not_finite_in_a_batch_fails_alone(test_set, weights, random_nano, tmp_path):
+    (tmp_path / "list.csv").write_text("video\nb.mp4\na.mp4\nc.mp4\n")
+    calls, decode_tile = [], random_nano.decode_tile
+
+    def poisoned(z, *more):
+        frames, state = decode_tile(z, *more)
+        calls.append(z)
+        if len(calls) == 1:
+            poisoned.bad = z[1].copy()
+        frames[[np.array_equal(latents, poisoned.bad) for latents in z]] = np.nan
+        return frames, state
+
+    random_nano.decode_tile = poisoned
+    try:
+        report = evaluated(test_set, weights, tmp_path / "out", 1, saving=Saving("none"), batch_size=2)
+    finally:
+        del random_nano.decode_tile
+    assert [row["file"] for row in report["clips"]] == ["b.mp4", "c.mp4"]
+    assert [(row["file"], "not finite" in row["why"]) for row in report["failed"]] == [("a.mp4", True)]
+
+
+def test_folders_and_the_image_model_alone(test_set, weights, random_nano, tmp_path):
+    (tmp_path / "list.csv").write_text("video\nb.mp4\npicture.png\n")
+    saving = Saving("side_by_side", folders=True, spatial=True)
+    report = evaluated(test_set, weights, tmp_path / "out", 0, saving=saving)
+    for ending in ("ori", "rec", "spatial"):
+        folder = tmp_path / f"out_{ending}"
+        assert sorted(path.name for path in folder.iterdir()) == ["b.mp4", "picture.png"]
+        assert probe(folder / "b.mp4").frames == 9
+    assert not list((tmp_path / "out").glob("*_recon*"))
+    assert (tmp_path / "out" / "b_side_by_side.mp4").exists()
+    # of an image, the image model alone is the model
+    assert report["clips"][1]["spatial_psnr"] == pytest.approx(report["clips"][1]["psnr"], abs=1e-9)
+    assert report["clips"][0]["spatial_psnr"] != report["clips"][0]["psnr"]
+    originals, spatial = (list(read_frames(tmp_path / f"out_{part}" / "b.mp4")) for part in ("ori", "spatial"))
+    stored = np.mean([psnr(*pair) for pair in zip(originals, spatial)])
+    assert report["clips"][0]["spatial_psnr"] == pytest.approx(stored, abs=1.5)  # H.264 in between
+
+
+class Levels:
+    """A metric of the whole set: the difference between the mean levels of all frames."""
+
+    name, about = "levels", {"definition": "of the test"}
+
+    def scorer(self):
+        return _Levels()
+
+    def distance(self, features):
+        original, recon = np.concatenate(list(features), 1)[..., 0]
+        return float(original.mean() - recon.mean())
+
+
+class _Levels:
+    def __init__(self):
+        self.kept = ([], [])
+
+    def add(self, *pair):
+        for levels, frame in zip(self.kept, pair):
+            levels.append([frame.mean()])
+
+    def finish(self):
+        return np.array(self.kept, np.float32)
+
+
+def test_metrics_of_a_set_and_metrics_without_a_score(test_set, weights, tmp_path):
+    class Steps(PerFrame):
+        def scorer(self):
+            scorer = super().scorer()
+            finish = scorer.finish
+            scorer.finish = lambda: finish()[1:]
+            return scorer
+
+    steps = Steps("steps", lambda original, recon: 1.0, "none for the first frame")
+    report = evaluated(test_set, weights, tmp_path / "out", metrics=[steps, Levels()], saving=Saving("none"))
+    assert [row["steps"] for row in report["clips"]] == [1, 1, 1, None, 1]
+    assert report["mean"]["steps"] == 1
+    assert abs(report["set"]["levels"]) > 0
+    assert "levels" not in report["clips"][0]
+    assert report["protocol"]["metrics"]["levels"] == {"definition": "of the test"}
+    with open(tmp_path / "out" / "frames.csv") as file:
+        first = [row["steps"] for row in csv.DictReader(file)][:3]
+    assert first == ["", "1.0", "1.0"]
+
+
+def test_two_ranks_give_the_report_of_one(test_set, tmp_path):
+    (tmp_path / "list.csv").write_text("video\nb.mp4\nmissing.mp4\na.mp4\nbad.mp4\nc.mp4\n")
+    randomise(TemporalAutoencoder(NANO)).save(tmp_path / "nano.safetensors")
+    files = [f"--{name}={path}" for name, path in test_set.items()]
+    flags = [*files, "--ckpt_path=nano.safetensors", "--num_frames=9", "--image_size", "24", "16", "--save_videos=none"]
+    run("scripts/inference_tae.py", *flags, "--output_path=one", cwd=tmp_path, code=2)
+    msrun(ROOT / "scripts" / "inference_tae.py", *flags, "--output_path=two", folder=tmp_path, code=2)
+    one, two = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("one", "two"))
+    assert two.pop("run")["ranks"] == 2
+    assert one.pop("run")["ranks"] == 1
+    assert one == two
+    for name in ("clips.csv", "frames.csv"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    assert not (tmp_path / "two" / ".scores").exists()
+
+
+def test_wrong_choices_are_named(test_set, weights, tmp_path):
+    with pytest.raises(InputError, match="batch_size=0"):
+        evaluated(test_set, weights, tmp_path / "out", batch_size=0)
+    with pytest.raises(InputError, match="save_videos='some'"):
+        Saving("some")
+    with pytest.raises(InputError, match="stride=0"):
+        Options(stride=0)
+    for names in (["psnr", "vmaf"], []):
+        with pytest.raises(InputError, match="metric="):
+            choose_metrics(names)
+
+
+def test_the_stride_takes_every_so_many_th_frame_at_the_rate_that_goes_with_it(test_set, weights, tmp_path):
+    sources = find_sources(tmp_path / "out", test_set["video_folder"] / "a.mp4")
+    assert reconstruct(sources, weights, tmp_path / "out", options=Options(stride=2, num_frames=4)) == 0
+    info = probe(tmp_path / "out" / "a_recon.mp4")
+    assert (info.frames, info.fps) == (4, Fraction(25, 2))
