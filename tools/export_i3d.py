@@ -130,7 +130,10 @@ def is_torchscript(path: str) -> bool:
 
 
 def load_detector(path: str) -> torch.jit.ScriptModule:
-    """The detector, with its choices frozen in. Raises InputError where it does not take a window, or gives something else than 400 logits."""
+    """The detector, with its choices frozen in.
+
+    Raises InputError where it does not take a window, or gives something else than 400 logits.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # TorchScript is deprecated, but published
