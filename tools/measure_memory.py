@@ -2,7 +2,7 @@
 
 Every case is a process of its own, of which the peak resident size is taken. Cases:
   lengths    scripts/inference_tae.py on clips of 64, 256 and 1024 frames of 320x240
-  tiles      scripts/inference_tae.py --use_tile on 32 frames that are 1 tile and 4 tiles large
+  tiles      scripts/inference_tae.py --use_tile on 32 frames that are 1 tile and 4 tiles large, without writing videos
   4k         scripts/inference_tae.py --use_tile on 8 frames of 3840x2160, in tiles of 8 frames
   stand_in   33 and 330 frames of 3840x2160 through encode and decode streams with a model that only averages:
              all buffers of tiling are real, and there is no network
@@ -35,7 +35,7 @@ SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "inference_tae.py"
 SHORT_TILES = ("--use_tile", "--encode_tile", "8", "--decode_tile", "8", "--decode_overlap", "0", "--tile_batch", "3")
 CASES = {
     "lengths": [(frames, 240, 320, ()) for frames in (64, 256, 1024)],
-    "tiles": [(32, side, side, ("--use_tile",)) for side in (256, 448)],
+    "tiles": [(32, side, side, ("--use_tile", "--save_videos", "none")) for side in (256, 448)],
     "4k": [(8, 2160, 3840, SHORT_TILES)],
     "stand_in": [(frames, 2160, 3840, None) for frames in (33, 330)],
 }

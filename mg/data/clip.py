@@ -25,11 +25,15 @@ def read_training_clip(
     """
     pictures = _read(path, frames, config.sample_stride, choices)
     height, width = config.image_size
-    corner = None
+    shorter = (height, width)
+    if config.resize_to is not None:
+        shorter = (int(choices.integers(config.resize_to[0], config.resize_to[1] + 1)),) * 2
+    rows, columns = covering_size(pictures.shape[1:3], *shorter)
+    top, left = (rows - height) // 2, (columns - width) // 2
     if config.random_crop:
-        rows, columns = covering_size(pictures.shape[1:3], height, width)
-        corner = int(choices.integers(rows - height + 1)), int(choices.integers(columns - width + 1))
-    clip = np.stack([resize_and_crop(picture, height, width, corner) for picture in pictures])
+        top, left = int(choices.integers(rows - height + 1)), int(choices.integers(columns - width + 1))
+    scaled = (resize_and_crop(picture, rows, columns) for picture in pictures)
+    clip = np.stack([picture[top : top + height, left : left + width] for picture in scaled])
     if config.flip and choices.random() < 0.5:
         clip = clip[:, :, ::-1]
     return _hold_last(clip, frames), len(clip) < frames

@@ -25,6 +25,8 @@ class DataConfig:
         "video_only": sample_n_frames of a video, "image_only": an image.
     sample_n_frames, sample_stride: frames of a clip, and from each to the next.
     image_size: rows and columns, or one number for both. random_crop: instead of the centre; flip: half of all clips.
+    resize_to: scale training frames so that their shorter side has this length, or one drawn between two lengths, before
+    image_size is cut out: a crop then shows less, in more detail. None scales them so that they just cover image_size.
     max_bad_share: training stops when a larger share of the files it tried cannot be read.
     num_workers: threads that read clips.
     """
@@ -38,6 +40,7 @@ class DataConfig:
     sample_n_frames: int = 32
     sample_stride: int = 1
     image_size: int | tuple[int, int] = 256
+    resize_to: int | tuple[int, int] | None = None
     random_crop: bool = False
     flip: bool = False
     frame_buckets: tuple[int, ...] = ()
@@ -75,6 +78,15 @@ class DataConfig:
         for side in sides:
             self._check_whole("image_size", side, *_SIZES)
         object.__setattr__(self, "image_size", sides)
+        if self.resize_to is None:
+            return
+        lengths = self.resize_to
+        lengths = tuple(lengths) if isinstance(lengths, (list, tuple)) else (lengths, lengths)
+        if len(lengths) != 2 or list(lengths) != sorted(lengths):
+            raise InputError(f"resize_to={self.resize_to!r} must be one number, or two: from and to")
+        for length in lengths:
+            self._check_whole("resize_to", length, max(sides), _SIZES[1])
+        object.__setattr__(self, "resize_to", lengths)
 
     def _check_strategy(self):
         if self.mixed_strategy not in STRATEGIES:

@@ -6,17 +6,16 @@ import cv2
 import numpy as np
 
 
-def resize_and_crop(frame: np.ndarray, height: int, width: int, corner: tuple[int, int] | None = None) -> np.ndarray:
-    """Scale (H, W, 3) uint8 so that it just covers height x width, then cut that size out.
+def resize_and_crop(frame: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Scale (H, W, 3) uint8 so that it just covers height x width, then cut that size out of the centre.
 
-    corner: top and left of the cut in the scaled frame (see `covering_size`); None cuts the centre out.
     Shrinks by area averaging, enlarges by bicubic interpolation.
     """
     scaled = covering_size(frame.shape[:2], height, width)
     if scaled != frame.shape[:2]:
         method = cv2.INTER_AREA if scaled < frame.shape[:2] else cv2.INTER_CUBIC
         frame = cv2.resize(frame, scaled[::-1], interpolation=method)
-    top, left = corner or ((scaled[0] - height) // 2, (scaled[1] - width) // 2)
+    top, left = (scaled[0] - height) // 2, (scaled[1] - width) // 2
     return np.ascontiguousarray(frame[top : top + height, left : left + width])
 
 

@@ -233,7 +233,9 @@ class _Space:
             for ((row, row_weight), (column, column_weight)), result in zip(chosen, np.split(results, batch)):
                 if out is None:
                     out = np.zeros((*result.shape[:3], height * self.out_unit, width * self.out_unit), np.float32)
-                _cut(out, row, column, self.out_unit)[...] += result * row_weight[:, None] * column_weight
+                part, weight = _cut(out, row, column, self.out_unit), np.outer(row_weight, column_weight)
+                for index in range(result.shape[2]):  # a product of the whole tile would be one buffer more
+                    part[:, :, index] += result[:, :, index] * weight
         return out, _given(after)
 
     def plan(self, units: int) -> list[tuple[Window, np.ndarray]]:

@@ -19,6 +19,7 @@ _WHOLE = {
     "keep_checkpoints": 1,
     "validation_interval": 1,
     "validation_frames": 0,
+    "validation_image_size": 0,
     "seed": 0,
 }
 _NUMBERS = {
@@ -58,7 +59,7 @@ class TrainingConfig:
     good steps. recompute: activations are computed again in the backward pass instead of being kept.
     checkpoint_interval, keep_checkpoints: steps between checkpoints, and how many of the last are kept.
     validation_csv_path, validation_video_folder: clips to validate on, or none; validation_interval: steps between;
-    validation_frames: of each clip, 0 for sample_n_frames.
+    validation_frames: of each clip, 0 for sample_n_frames; validation_image_size: of each side, 0 for image_size.
     disc_learning_rate: of the discriminator. seed: of everything random.
     device_target, mode, jit_level: see docs/training.md.
     """
@@ -90,6 +91,7 @@ class TrainingConfig:
     validation_video_folder: str | None = None
     validation_interval: int = 1000
     validation_frames: int = 0
+    validation_image_size: int = 0
     disc_learning_rate: float = 1e-4
     seed: int = 0
     device_target: str = "CPU"

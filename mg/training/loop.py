@@ -42,6 +42,7 @@ _NOISE = 4  # a purpose of its own beside those of mg/data/plan.py
 MAY_DIFFER = (
     *("max_steps", "checkpoint_interval", "keep_checkpoints", "max_bad_share", "num_workers", "recompute"),
     *("validation_csv_path", "validation_video_folder", "validation_interval", "validation_frames"),
+    "validation_image_size",
     *("csv_path", "video_folder", "image_csv_path", "image_folder", "ckpt_path", "model_config", "lpips_weights"),
     *("device_target", "mode", "jit_level"),
 )
@@ -245,6 +246,8 @@ class Run:
             image_folder=None,
             mixed_strategy="image_only" if data.mixed_strategy == "image_only" else "mixed_video_image",
             sample_n_frames=training.validation_frames or max(2, data.sample_n_frames),
+            image_size=training.validation_image_size or data.image_size,
+            resize_to=None,
         )
         try:
             find_files(config)

@@ -22,6 +22,8 @@ from mg.errors import InputError
         ({"image_size": (64, 64, 3)}, "two: height and width"),
         ({"image_size": 8}, "image_size=8"),
         ({"image_size": "256"}, "image_size='256'"),
+        ({"resize_to": 63}, "resize_to=63"),
+        ({"resize_to": (128, 96)}, "from and to"),
         ({"flip": "yes"}, "flip='yes'"),
         ({"num_workers": 0}, "num_workers=0"),
         ({"csv_path": ""}, "csv_path is an empty name"),

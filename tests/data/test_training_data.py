@@ -150,6 +150,23 @@ def gradients(tmp_path_factory):
     return path.parent
 
 
+def test_a_crop_of_larger_frames_shows_less_of_them(gradients):
+    strategy = {"video_folder": gradients, "mixed_strategy": "video_only", **SMALL}
+
+    def spread(**more):
+        clips = [step.clips[0][0] for step in take(12, DataConfig(**strategy, **more), batch=1)]
+        return [float(np.ptp(clip[0, 0])) for clip in clips], {float(clip.mean()) for clip in clips}
+
+    (whole, *_), _ = spread()
+    shown, places = spread(resize_to=48)
+    assert max(shown) - min(shown) < 0.05
+    assert max(shown) < 0.6 * whole
+    assert len(places) == 1  # the centre
+    shown, places = spread(resize_to=[24, 48], random_crop=True)
+    assert max(shown) - min(shown) > 0.15
+    assert len(places) > 5
+
+
 def test_one_crop_and_flip_for_all_frames_of_a_clip(gradients):
     config = DataConfig(video_folder=gradients, mixed_strategy="video_only", random_crop=True, flip=True, **SMALL)
     means, directions = set(), []
