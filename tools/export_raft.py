@@ -6,22 +6,20 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+import torch_to_onnx
+from torch_to_onnx import OPSET, TOLERANCE, onnx, torch
 
 from mg import runtime
 from mg.errors import InputError
-from mg.files import require_file, sha256, whole_file
-from mg.metrics import flow
+from mg.files import sha256, whole_file
+from mg.metrics.flow import OnnxFlow
 
 try:
-    import onnx
-    import torch
     from torchvision.models import optical_flow
 except ImportError as missing:
-    sys.stderr.write(f"error: exporters need PyTorch ({missing}); pip install torch torchvision onnx\n")
+    sys.stderr.write(f"error: RAFT's exporter needs torchvision ({missing}); pip install torchvision\n")
     sys.exit(2)
 
-OPSET = 17
-TOLERANCE = 1e-4
 MULTIPLE, LEAST = 8, 128  # of RAFT's input
 
 
@@ -67,24 +65,15 @@ def check(args: argparse.Namespace) -> None:
 
 def build(args: argparse.Namespace) -> torch.nn.Module:
     torch.manual_seed(args.random_seed or 0)
-    raft = getattr(optical_flow, f"raft_{args.model}")(weights=None)
+    raft = getattr(optical_flow, f"raft_{args.model}")(weights=None)  # its own random start keeps flows finite
     if args.weights is not None:
-        load(raft, args.weights)
+        torch_to_onnx.fill(raft, args)
     return Flow(raft, args.updates).eval().requires_grad_(False)
 
 
-def load(raft: torch.nn.Module, path: str) -> None:
-    require_file(path, "a file of RAFT's weights")
-    try:
-        raft.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    except Exception as error:  # of pickle, zipfile or PyTorch, by what the file is
-        reason = " ".join(str(error).split())[:300]
-        raise InputError(
-            f"'{path}' does not fit ({reason}); give torchvision's file, and --model small if it is of raft_small"
-        ) from None
-
-
-def export(network: torch.nn.Module, frames: tuple[torch.Tensor, ...], about: dict[str, str], target: str) -> None:
+def export(
+    network: torch.nn.Module, frames: tuple[torch.Tensor, ...], flow: np.ndarray, about: dict[str, str], target: str
+) -> None:
     """Write `network` and, as the file's metadata, `about`: whole, and only if onnxruntime gets PyTorch's flow."""
     names = {"input_names": ["first", "second"], "output_names": ["flow"]}
     with whole_file(target) as part:
@@ -94,10 +83,10 @@ def export(network: torch.nn.Module, frames: tuple[torch.Tensor, ...], about: di
         model = onnx.load(str(part))
         onnx.helper.set_model_props(model, about)
         onnx.save(model, str(part))
-        require_agreement(network(*frames).numpy(), flow.OnnxFlow(part).network(*(frame.numpy() for frame in frames)))
+        compare(flow, OnnxFlow(part).network(*(frame.numpy() for frame in frames)))
 
 
-def require_agreement(expected: np.ndarray, found: np.ndarray) -> None:
+def compare(expected: np.ndarray, found: np.ndarray) -> None:
     difference, longest = float(abs(found - expected).max()), float(abs(expected).max())
     if not difference <= TOLERANCE * max(1.0, longest):
         raise InputError(
@@ -112,15 +101,13 @@ def main() -> None:
     network = build(args)
     random = torch.Generator().manual_seed(0)
     frames = tuple(torch.rand((1, 3, args.height, args.width), generator=random) * 2 - 1 for _ in range(2))
-    weights = f"random, seed {args.random_seed}" if args.weights is None else Path(args.weights).name
-    about = {"model": f"torchvision raft_{args.model}, {args.updates} updates", "weights": weights}
-    if args.weights is not None:
-        about["weights_sha256"] = sha256(args.weights)
-    export(network, frames, about, args.target)
+    flow = network(*frames).numpy()
+    about = {"model": f"torchvision raft_{args.model}, {args.updates} updates", **torch_to_onnx.origin(args)}
+    export(network, frames, flow, {**about, "torch": torch.__version__}, args.target)
     if args.check is not None:
         with whole_file(args.check) as part:
-            np.savez(part, first=frames[0], second=frames[1], flow=network(*frames))
-    print(f"target   {args.target}: {', '.join(about.values())}, {args.width}x{args.height}")
+            np.savez(part, first=frames[0], second=frames[1], flow=flow)
+    print(f"target   {args.target}: {args.width}x{args.height}, {', '.join(f'{k} {v}' for k, v in about.items())}")
     print(f"sha256   {sha256(args.target)}")
 
 

@@ -13,8 +13,8 @@ from mg.errors import InputError
 from mg.io.pixels import to_clip
 from mg.losses.lpips import LPIPS as Network
 
-_MOST_AT_ONCE = 8
-_PIXELS_AT_ONCE = 8 * 256 * 256
+_MOST_AT_ONCE = 4
+_PIXELS_AT_ONCE = 4 * 256 * 256
 
 
 class LPIPS:
@@ -97,7 +97,7 @@ def check_size(network: Network, frame: np.ndarray) -> None:
 
 
 def frames_at_once(frame: np.ndarray) -> int:
-    """Frames in a batch, by their size: 8 of 256x256, fewer of larger ones, for their features need the memory."""
+    """Frames in a batch, by their size: 4 of 256x256, fewer of larger ones, for their features need the memory."""
     height, width, _ = frame.shape
     return max(1, min(_MOST_AT_ONCE, _PIXELS_AT_ONCE // (height * width)))
 
