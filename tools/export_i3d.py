@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import zipfile
 from collections import OrderedDict
 
@@ -128,13 +129,19 @@ def is_torchscript(path: str) -> bool:
         return any("/code/" in name for name in file.namelist())
 
 
-def load_detector(path: str) -> Detector:
-    """Raises InputError where it does not take a window, or gives something else than 400 logits."""
+def load_detector(path: str) -> torch.jit.ScriptModule:
+    """The detector, with its choices frozen in.
+
+    Raises InputError where it does not take a window, or gives something else than 400 logits.
+    """
     try:
-        detector = Detector(torch.jit.load(path, map_location="cpu")).eval()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # TorchScript is deprecated, but published
+            detector = torch.jit.script(Detector(torch.jit.load(path, map_location="cpu")).eval())
+            detector = torch.jit.freeze(detector, optimize_numerics=False)
         shape = tuple(detector(torch.zeros(1, 3, 16, 224, 224)).shape)
     except Exception as error:  # of PyTorch, by what the file is
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(f"'{path}' does not run as i3d_torchscript.pt does ({reason}); download it again") from None
     if shape != (1, 400):
         raise InputError(f"'{path}' gives {shape} for a window, but FVD needs (1, 400); give i3d_torchscript.pt")

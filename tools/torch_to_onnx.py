@@ -51,7 +51,7 @@ def fill(network: torch.nn.Module, args: argparse.Namespace, unused: tuple[str, 
     if args.weights is None:
         randomise(network, args.random_seed)
     else:
-        state = {name: value for name, value in read(args.weights).items() if not name.startswith(unused or "\0")}
+        state = {name: value for name, value in read(args.weights).items() if not name.startswith(unused)}
         _check_names(network, state, args.weights)
         network.load_state_dict(state, strict=False)
     return network.eval().requires_grad_(False)

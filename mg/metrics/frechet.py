@@ -19,7 +19,7 @@ class Moments:
     """
 
     def __init__(self):
-        self.count, self.mean, self.scatter = 0, None, None
+        self.count, self.mean, self.scatter = 0, 0.0, 0.0
 
     def add(self, samples: np.ndarray) -> None:
         """Take (n, d) samples; n may be 0."""
@@ -28,14 +28,10 @@ class Moments:
             raise InputError("features hold values that are not finite; check the network's file and its frames")
         if not len(samples):
             return
-        mean = samples.mean(0)
-        centred = samples - mean
-        scatter = centred.T @ centred
-        if not self.count:
-            self.count, self.mean, self.scatter = len(samples), mean, scatter
-            return
-        total, step = self.count + len(samples), mean - self.mean
-        self.scatter += scatter + np.outer(step, step) * (self.count * len(samples) / total)
+        mean, total = samples.mean(0), self.count + len(samples)
+        step = mean - self.mean
+        rows = np.vstack([samples - mean, step * np.sqrt(self.count * len(samples) / total)])
+        self.scatter = rows.T @ rows + self.scatter
         self.mean = self.mean + step * (len(samples) / total)
         self.count = total
 
