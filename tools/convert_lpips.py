@@ -1,4 +1,4 @@
-"""Make the one weights file of the perceptual loss from VGG16's weights and the heads of the lpips package."""
+"""Make the one weights file of LPIPS from VGG16's or AlexNet's weights and the heads of the lpips package."""
 
 import argparse
 import logging
@@ -13,8 +13,10 @@ log = logging.getLogger(__name__)
 
 def parse_args() -> argparse.Namespace:
     parser = runtime.ArgumentParser(description=__doc__)
-    parser.add_argument("--vgg", required=True, help="VGG16: torchvision's .pth, .safetensors or .npz; mindcv's .ckpt")
-    parser.add_argument("--heads", required=True, help="the heads of lpips 0.1 for VGG16: vgg.pth, or .npz")
+    backbone = parser.add_mutually_exclusive_group(required=True)
+    backbone.add_argument("--vgg", help="VGG16: torchvision's .pth, .safetensors or .npz; mindcv's .ckpt")
+    backbone.add_argument("--alex", help="AlexNet: torchvision's .pth, .safetensors or .npz")
+    parser.add_argument("--heads", required=True, help="the heads of lpips 0.1 for it: vgg.pth, alex.pth, or .npz")
     parser.add_argument("--target", required=True, help="the file to write, .safetensors or .ckpt")
     parser.add_argument(
         "--dtype", default="fp32", choices=weights.STORAGE_DTYPES, help="stored type (default: %(default)s)"
@@ -24,13 +26,15 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    for source in (args.vgg, args.heads):
+    backbone, features = ("vgg", args.vgg) if args.vgg is not None else ("alex", args.alex)
+    for source in (features, args.heads):
         weights.check_target(args.target, source)
-    network, biases = convert(args.vgg, args.heads)
+    network, biases = convert(features, args.heads, backbone)
     lpips.write(args.target, network, biases, args.dtype)
     if not biases:
-        log.warning("notice: %s: %s", args.vgg, lpips.NO_BIASES)
-    print(f"target   {args.target}: VGG16 {'with' if biases else 'without'} biases, stored as {args.dtype}")
+        log.warning("notice: %s: %s", features, lpips.NO_BIASES)
+    name = {"vgg": "VGG16", "alex": "AlexNet"}[backbone]
+    print(f"target   {args.target}: {name} {'with' if biases else 'without'} biases, stored as {args.dtype}")
     print(f"sha256   {files.sha256(args.target)}")
 
 

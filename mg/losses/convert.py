@@ -1,4 +1,4 @@
-"""Published VGG16 weights and lpips heads -> the one file that `LPIPS` reads."""
+"""Published weights of VGG16 or AlexNet and lpips heads -> the one file that `LPIPS` reads."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from mg.errors import InputError
 from mg.files import require_file
 from mg.losses import torch_file
-from mg.losses.lpips import VGGDistance
+from mg.losses.lpips import Distance
 from mg.models import weights
 
 SUFFIXES = (*torch_file.SUFFIXES, ".npz", *weights.SUFFIXES)
@@ -19,16 +19,21 @@ SUFFIXES = (*torch_file.SUFFIXES, ".npz", *weights.SUFFIXES)
 _HEAD = re.compile(r"(?:lin|lins\.)(\d+)(?:\.model\.1\.weight)?")
 
 
-def convert(vgg: Path | str, heads: Path | str) -> tuple[VGGDistance, bool]:
-    """The network with the weights of two files, and whether its VGG16 has biases.
+def convert(features: Path | str, heads: Path | str, backbone: str = "vgg") -> tuple[Distance, bool]:
+    """The network with the weights of two files, and whether its backbone has biases.
 
-    vgg: torchvision's VGG16, or mindcv's, whose convolutions have no biases: they become zero. The classifier is left
-    out. heads: the five of lpips 0.1. Raises InputError for what is missing, unexpected or of another shape.
+    features: torchvision's VGG16 (backbone "vgg") or AlexNet ("alex"), or mindcv's VGG16, whose convolutions have no
+    biases: they become zero. The classifier is left out. heads: the five of lpips 0.1 for that backbone.
+    Raises InputError for what is missing, unexpected or of another shape.
     """
-    network = VGGDistance()
+    network = Distance(backbone)
     names = list(weights.named_parameters(network))
-    features, biases = _features(read(vgg), names)
-    weights.assign(network, [name for name in names if name.startswith("vgg.")], features, vgg)
+    convolutions = [name for name in names if name.startswith(f"{backbone}.")]
+    tensors = _features(read(features), backbone)
+    biases = backbone != "vgg" or any(name.endswith(".bias") for name in tensors)
+    if not biases:
+        tensors |= _zero_biases(tensors, convolutions)
+    weights.assign(network, convolutions, tensors, features)
     lines = {_head_name(name): _as_line(value) for name, value in read(heads).items()}
     weights.assign(network, [name for name in names if name.startswith("heads.")], lines, heads)
     return network, biases
@@ -54,15 +59,15 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
         raise InputError(f"'{path}' is damaged or not an .npz file ({error}); copy or download it again") from None
 
 
-def _features(tensors: Mapping[str, np.ndarray], names: list[str]) -> tuple[dict[str, np.ndarray], bool]:
-    """Our names for the convolutions, zero biases if the file has none, and whether it has."""
-    found = {f"vgg.{name}": tensors[name] for name in tensors if not name.startswith("classifier.")}
-    biases = [name for name in names if name.startswith("vgg.") and name.endswith(".bias")]
-    has_biases = any(name in found for name in biases)
-    if not has_biases:
-        weight = {name: found.get(name.replace(".bias", ".weight")) for name in biases}
-        found |= {name: np.zeros(len(w), np.float32) for name, w in weight.items() if w is not None}
-    return found, has_biases
+def _features(tensors: Mapping[str, np.ndarray], backbone: str) -> dict[str, np.ndarray]:
+    """The convolutions under our names."""
+    return {f"{backbone}.{name}": tensors[name] for name in tensors if not name.startswith("classifier.")}
+
+
+def _zero_biases(tensors: Mapping[str, np.ndarray], names: list[str]) -> dict[str, np.ndarray]:
+    """Zero biases for those of `names` whose weight is there."""
+    weight = {name: tensors.get(name.replace(".bias", ".weight")) for name in names if name.endswith(".bias")}
+    return {name: np.zeros(len(w), np.float32) for name, w in weight.items() if w is not None}
 
 
 def _head_name(name: str) -> str:

@@ -11,12 +11,15 @@ WIDTHS = (64, 128, 256, 512, 512)
 _DEPTHS = (2, 2, 3, 3, 3)
 
 
-class MaxPool2(nn.Cell):
-    """The largest of every 2x2 pixels of (N, C, H, W). In fp32, which is exact: Ascend's MaxPool knows no bf16."""
+class MaxPool(nn.Cell):
+    """The largest of every `size` x `size` pixels of (N, C, H, W), two pixels apart.
 
-    def __init__(self):
+    In fp32, which is exact: Ascend's MaxPool knows no bf16.
+    """
+
+    def __init__(self, size: int):
         super().__init__()
-        self.pool = ops.MaxPool(2, 2, "valid")
+        self.pool = ops.MaxPool(size, 2, "valid")
 
     def construct(self, x: Tensor) -> Tensor:
         return self.pool(x.astype(mstype.float32)).astype(x.dtype)
@@ -29,12 +32,15 @@ class VGG16(nn.Cell):
     Layers are numbered, so parameters named, as in torchvision: features.0.weight, ..., features.28.bias.
     """
 
+    widths = WIDTHS
+    least_side = 16
+
     def __init__(self):
         super().__init__()
         layers, taps, channels = [], [], 3
         for width, depth in zip(WIDTHS, _DEPTHS):
             if layers:
-                layers.append(MaxPool2())
+                layers.append(MaxPool(2))
             for _ in range(depth):
                 layers += [Conv2d(channels, width, (3, 3), padding=(1, 1, 1, 1)), nn.ReLU()]
                 channels = width
@@ -49,3 +55,8 @@ class VGG16(nn.Cell):
             if number in self.taps:
                 found.append(x)
         return tuple(found)
+
+    @staticmethod
+    def sizes(height: int, width: int) -> list[tuple[int, int]]:
+        """(h, w) of the five features of a frame."""
+        return [(height >> level, width >> level) for level in range(len(WIDTHS))]
