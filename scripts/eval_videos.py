@@ -21,7 +21,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--num_frames", type=int, help="take so many frames of each clip (default: all)")
     parser.add_argument("--resolution", type=int, help="scale the shorter side to so many pixels (default: as it is)")
     parser.add_argument("--crop_size", type=int, help="side of the square cut from the centre (default: whole frames)")
-    parser.add_argument("--batch_size", type=int, default=8, help="frames that networks take at once (default: 8)")
+    parser.add_argument("--batch_size", type=int, default=4, help="frames that networks take at once (default: 4)")
     parser.add_argument("--device", default="CPU", choices=runtime.DEVICES, help="for networks (default: %(default)s)")
     flags.add_metric_flags(parser)
     return parser.parse_args()

@@ -25,8 +25,8 @@ class DataConfig:
         "video_only": sample_n_frames of a video, "image_only": an image.
     sample_n_frames, sample_stride: frames of a clip, and from each to the next.
     image_size: rows and columns, or one number for both. random_crop: instead of the centre; flip: half of all clips.
-    resize_to: scale training frames so that their shorter side has this length, or one drawn between two lengths, before
-    image_size is cut out: a crop then shows less, in more detail. None scales them so that they just cover image_size.
+    resize_to: training frames are scaled so that their shorter side has this length, or one drawn between two lengths,
+    before image_size is cut out: a crop then shows less, in more detail. None: so that they just cover image_size.
     max_bad_share: training stops when a larger share of the files it tried cannot be read.
     num_workers: threads that read clips.
     """

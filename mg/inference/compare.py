@@ -20,7 +20,7 @@ from mg.files import make_folder
 from mg.io import image, video
 from mg.io.media import find_media, is_image
 from mg.metrics.metric import Metric
-from mg.metrics.report import summary, write_report
+from mg.metrics.report import summary, summary_of, write_report
 from mg.metrics.tally import Tally
 
 logger = logging.getLogger(__name__)
@@ -123,7 +123,7 @@ def compare(
             raise InputError(f"no clip of '{generated_folder}' could be compared: {tally.failed()[0]['why']}")
         run = {"seconds": round(time.monotonic() - started, 1)}
         report = write_report(output, tally, _protocol(sampling), run)
-        logger.info("mean: %s", summary({**report["mean"], **report["set"]}))
+        logger.info("mean: %s", summary_of(report))
         logger.info("%d clips compared, %d failed; results are in %s", len(report["clips"]), failed, output)
     finally:
         tally.clear()

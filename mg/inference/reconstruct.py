@@ -26,7 +26,7 @@ from mg.inference.sources import Clip, Source, open_clip
 from mg.io import video
 from mg.metrics.choose import choose_metrics
 from mg.metrics.metric import Metric
-from mg.metrics.report import summary, write_report
+from mg.metrics.report import summary, summary_of, write_report
 from mg.metrics.tally import ClipScores, Tally, is_of_sets
 from mg.training.distributed import total
 
@@ -90,7 +90,7 @@ def reconstruct(
             graphs = models.graphs + (images.graphs if images else 0)
             run = {"seconds": round(time.monotonic() - started, 1), "ranks": ranks, "graphs_compiled": graphs}
             report = write_report(output, tally, _protocol(models, options, batch_size), run, models.compression[0])
-            logger.info("mean: %s", summary({**report["mean"], **report["set"]}))
+            logger.info("mean: %s", summary_of(report))
             logger.info("%d reconstructed, %d failed; results are in %s", len(report["clips"]), failed, output)
     finally:
         if rank == 0:

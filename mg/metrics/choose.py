@@ -6,6 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mg.errors import InputError
+from mg.metrics.fid import FID
+from mg.metrics.flicker import Flicker
+from mg.metrics.flolpips import FloLPIPS
+from mg.metrics.flow import OnnxFlow
+from mg.metrics.fvd import FVD
+from mg.metrics.lpips import LPIPS, MOST_AT_ONCE
 from mg.metrics.metric import Metric, PerFrame
 from mg.metrics.psnr import psnr
 from mg.metrics.ssim import ssim
@@ -28,11 +34,18 @@ _MAKERS = {
     "ssim": lambda files, batch: PerFrame(
         "ssim", ssim, "Gaussian window 11x11, sigma 1.5, of each frame and channel, then the mean"
     ),
+    "lpips": lambda files, batch: LPIPS(files.lpips_weights, batch),
+    "flolpips": lambda files, batch: _flolpips(files, batch),
+    "fid": lambda files, batch: FID(files.inception_onnx),
+    "fvd": lambda files, batch: FVD(files.i3d_onnx),
+    "flicker": lambda files, batch: Flicker(),
 }
 METRICS = tuple(_MAKERS)
 
 
-def choose_metrics(names: Sequence[str], files: NetworkFiles = NetworkFiles(), batch: int = 8) -> list[Metric]:
+def choose_metrics(
+    names: Sequence[str], files: NetworkFiles = NetworkFiles(), batch: int = MOST_AT_ONCE
+) -> list[Metric]:
     """A metric for each name, in order; networks take `batch` frames at once.
 
     Raises InputError for an unknown name, and for a file that is missing.
@@ -43,3 +56,8 @@ def choose_metrics(names: Sequence[str], files: NetworkFiles = NetworkFiles(), b
     if unknown or not names:
         raise InputError(f"metric={', '.join(unknown) or 'none'} is unknown; choose from {' '.join(METRICS)}")
     return [_MAKERS[name](files, batch) for name in dict.fromkeys(names)]
+
+
+def _flolpips(files: NetworkFiles, batch: int) -> FloLPIPS:
+    flow = OnnxFlow(files.flow_onnx)
+    return FloLPIPS(files.lpips_weights, flow, flow.about, batch)

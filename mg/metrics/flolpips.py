@@ -11,7 +11,7 @@ from mindspore import Tensor, nn
 
 from mg.errors import InputError
 from mg.losses.lpips import LPIPS as Network
-from mg.metrics.lpips import Batches, about, check_size, frames_at_once, to_image, variant
+from mg.metrics.lpips import MOST_AT_ONCE, Batches, about, check_size, frames_at_once, to_image, variant
 
 Flow = Callable[[np.ndarray, np.ndarray], np.ndarray]  # two frames (H, W, 3) uint8 -> (H, W, 2): x and y, in pixels
 
@@ -28,13 +28,13 @@ class FloLPIPS:
     so do we where the flows agree everywhere. Weights are of each step alone, as in the paper.
 
     path: a file of tools/convert_lpips.py; the paper's figures are of AlexNet. flow: optical flow from one frame to
-    another. flow_about: what a report says of the flow.
+    another. flow_about: what a report says of the flow. most: see LPIPS.
     """
 
     name = "flolpips"
 
-    def __init__(self, path: Path | str | None, flow: Flow, flow_about: Mapping[str, str]):
-        self.network, self.flow = Network(path), flow
+    def __init__(self, path: Path | str | None, flow: Flow, flow_about: Mapping[str, str], most: int = MOST_AT_ONCE):
+        self.network, self.flow, self.most = Network(path), flow, most
         self.weighted = WeightedDistance(self.network)
         definition = (
             f"LPIPS 0.1 ({variant(self.network)}) weighted by the difference of optical flows, of every step, fp32"
@@ -67,7 +67,7 @@ class _Scorer:
     def add(self, original: np.ndarray, recon: np.ndarray) -> None:
         if self.last is None:
             check_size(self.metric.network, original)
-            self.batches = Batches(self.metric.weighted, frames_at_once(original))
+            self.batches = Batches(self.metric.weighted, frames_at_once(original, self.metric.most))
         else:
             self._add_step(self.last, (original, recon))
         self.last = (original, recon)
@@ -79,11 +79,8 @@ class _Scorer:
         self.batches.add(*map(to_image, before), *weights)
 
     def finish(self) -> np.ndarray:
-        """A score for each step, (frames - 1,). Raises InputError for a single frame."""
-        scores = np.zeros(0) if self.batches is None else self.batches.finish()
-        if not len(scores):
-            raise InputError("FloLPIPS needs motion; give clips of two frames or more, or leave out flolpips")
-        return scores
+        """A score for each step, (frames - 1,)."""
+        return np.zeros(0) if self.batches is None else self.batches.finish()
 
 
 def feature_sizes(network: Network, frame: np.ndarray) -> list[tuple[int, int]]:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from mg.errors import InputError
 from mg.metrics.features import PairedFeatures, network_pixels
 from mg.metrics.frechet import distance_of_sets
 from mg.metrics.onnx import Network
@@ -15,7 +14,7 @@ from mg.metrics.onnx import Network
 FRAMES, SIDE, DIMENSIONS = 16, 224, 400
 _REMEDY = (
     "make one with 'python tools/export_i3d.py --weights i3d_torchscript.pt --target i3d.onnx' "
-    "and give it as --i3d_onnx (docs/metrics_networks.md), or leave fvd out"
+    "and give it as --i3d_onnx (docs/metrics.md), or leave fvd out"
 )
 
 
@@ -39,7 +38,7 @@ class FVD:
         }
 
     def scorer(self) -> _WindowScorer:
-        """A scorer for a new clip: features (2, windows, 400). A clip shorter than a window is an InputError."""
+        """A scorer for a new clip: features (2, windows, 400). A clip shorter than a window has none."""
         return _WindowScorer(self.network)
 
     def distance(self, features: Iterable[np.ndarray]) -> float:
@@ -62,8 +61,4 @@ class _WindowScorer:
             self.features.add(*self.window)
 
     def finish(self) -> np.ndarray:
-        if self.frames < FRAMES:
-            raise InputError(
-                f"the clip has {self.frames} frames, but fvd needs at least {FRAMES}; use longer clips or leave fvd out"
-            )
-        return self.features.finish()
+        return self.features.finish() if self.frames >= FRAMES else np.zeros((2, 0, DIMENSIONS), np.float32)

@@ -13,34 +13,35 @@ from mg.errors import InputError
 from mg.io.pixels import to_clip
 from mg.losses.lpips import LPIPS as Network
 
-_MOST_AT_ONCE = 4
-_PIXELS_AT_ONCE = 4 * 256 * 256
+MOST_AT_ONCE = 4
+_PIXELS = 256 * 256
 
 
 class LPIPS:
     """The metric "lpips": a distance for each frame, 0 for equal ones; lower is better. Computed in fp32.
 
     path: a file of tools/convert_lpips.py, on VGG16 or AlexNet. Raises InputError when it is missing or another file.
+    most: frames of up to 256x256 that go through the network at once; fewer of larger ones, which need the memory.
     """
 
     name = "lpips"
 
-    def __init__(self, path: Path | str | None):
-        self.network = Network(path)
+    def __init__(self, path: Path | str | None, most: int = MOST_AT_ONCE):
+        self.network, self.most = Network(path), most
         self.about = {"definition": f"LPIPS 0.1 of every frame ({variant(self.network)}), fp32", **about(path)}
 
     def scorer(self) -> _Scorer:
-        return _Scorer(self.network)
+        return _Scorer(self.network, self.most)
 
 
 class _Scorer:
-    def __init__(self, network: Network):
-        self.network, self.batches = network, None
+    def __init__(self, network: Network, most: int):
+        self.network, self.most, self.batches = network, most, None
 
     def add(self, original: np.ndarray, recon: np.ndarray) -> None:
         if self.batches is None:
             check_size(self.network, original)
-            self.batches = Batches(self.network, frames_at_once(original))
+            self.batches = Batches(self.network, frames_at_once(original, self.most))
         self.batches.add(to_image(original), to_image(recon))
 
     def finish(self) -> np.ndarray:
@@ -96,10 +97,10 @@ def check_size(network: Network, frame: np.ndarray) -> None:
         )
 
 
-def frames_at_once(frame: np.ndarray) -> int:
-    """Frames in a batch, by their size: 4 of 256x256, fewer of larger ones, for their features need the memory."""
+def frames_at_once(frame: np.ndarray, most: int) -> int:
+    """Frames in a batch, by their size: `most` of 256x256, fewer of larger ones."""
     height, width, _ = frame.shape
-    return max(1, min(_MOST_AT_ONCE, _PIXELS_AT_ONCE // (height * width)))
+    return max(1, min(most, most * _PIXELS // (height * width)))
 
 
 def to_image(frame: np.ndarray) -> np.ndarray:

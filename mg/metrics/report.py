@@ -67,6 +67,11 @@ def summary(figures: dict[str, object]) -> str:
     return ", ".join(f"{name.upper()} {units.get(name, '{:.4f}').format(value)}" for name, value in shown.items())
 
 
+def summary_of(report: dict[str, object]) -> str:
+    """The figures of a whole report."""
+    return summary({**report["mean"], **{name: figure["value"] for name, figure in report["set"].items()}})
+
+
 def _versions() -> dict[str, str]:
     return {name: metadata.version(name) for name in ("mindspore", "numpy", "av")} | {
         "python": platform.python_version()

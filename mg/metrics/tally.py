@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,9 +12,10 @@ import numpy as np
 
 from mg.errors import InputError
 from mg.files import whole_file
-from mg.metrics.metric import Metric
+from mg.metrics.metric import Metric, SetMetric
 
 _FOLDER = ".scores"
+logger = logging.getLogger(__name__)
 
 
 class Tally:
@@ -56,10 +58,18 @@ class Tally:
                     {name: arrays[name] for name in arrays.files if name != "row"},
                 )
 
-    def distances(self) -> dict[str, float]:
-        """The figures of the metrics that are of the whole set."""
-        of_sets = [metric for metric in self.metrics if is_of_sets(metric)]
-        return {metric.name: metric.distance(scores[metric.name] for _, scores in self.kept()) for metric in of_sets}
+    def distances(self) -> dict[str, dict[str, float | int | None]]:
+        """The figures of the metrics that are of the whole set, and of how many features; None of too few."""
+        return {metric.name: self._distance(metric) for metric in self.metrics if is_of_sets(metric)}
+
+    def _distance(self, metric: SetMetric) -> dict[str, float | int | None]:
+        count = sum(scores[metric.name].shape[1] for _, scores in self.kept())
+        try:
+            value = metric.distance(scores[metric.name] for _, scores in self.kept())
+        except InputError as error:
+            logger.error("error: no %s: %s", metric.name, error)
+            value = None
+        return {"value": value, "features": count}
 
 
 class ClipScores:

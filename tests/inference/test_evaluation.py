@@ -168,7 +168,8 @@ def test_metrics_of_a_set_and_metrics_without_a_score(test_set, weights, tmp_pat
     report = evaluated(test_set, weights, tmp_path / "out", metrics=[steps, Levels()], saving=Saving("none"))
     assert [row["steps"] for row in report["clips"]] == [1, 1, 1, None, 1]
     assert report["mean"]["steps"] == 1
-    assert abs(report["set"]["levels"]) > 0
+    assert report["set"]["levels"]["features"] == 9 + 9 + 5 + 1 + 9
+    assert abs(report["set"]["levels"]["value"]) > 0
     assert "levels" not in report["clips"][0]
     assert report["protocol"]["metrics"]["levels"] == {"definition": "of the test"}
     with open(tmp_path / "out" / "frames.csv") as file:

@@ -71,7 +71,7 @@ def test_the_network_sees_one_shape_and_the_last_batch_is_filled_up():
 
 @pytest.mark.parametrize("size, count", [((64, 64), 4), ((256, 256), 4), ((256, 512), 2), ((1080, 1920), 1)])
 def test_large_frames_come_in_small_batches(size, count):
-    assert frames_at_once(np.zeros((*size, 3), np.uint8)) == count
+    assert frames_at_once(np.zeros((*size, 3), np.uint8), 4) == count
 
 
 @pytest.mark.parametrize("degrade, degrees", [(noisy, (0, 4, 16, 48)), (blurred, (0.3, 0.6, 1.2, 2.4))])
