@@ -19,7 +19,7 @@ from mg.data.sample_clip import FPS, FRAMES, draw_sample_clip
 from mg.demo.explain import Explanation, explain
 from mg.demo.limits import Limits, Request
 from mg.demo.one_thread import OneThread
-from mg.demo.style import CSS, FONTS, INTRODUCTION, KEEP_TOGETHER, WAITING, cards, figures
+from mg.demo.style import CSS, INTRODUCTION, KEEP_TOGETHER, WAITING, cards, figures
 from mg.errors import InputError
 from mg.inference.reconstruct import Models
 from mg.io import video
@@ -52,6 +52,7 @@ def serve(models: Models, limits: Limits, host: str, port: int) -> None:
         os.environ["GRADIO_ANALYTICS_ENABLED"] = os.environ["GRADIO_RUN_HISTORY"] = "False"
         logging.getLogger("httpx").setLevel(logging.WARNING)
         page = build(Desk(models, limits, line, Path(folder)))
+        fonts = (gr.themes.utils.fonts.LocalFont("IBM Plex Sans", weights=(400, 700)), "system-ui", "sans-serif")
         try:
             page.launch(
                 server_name=host,
@@ -65,7 +66,7 @@ def serve(models: Models, limits: Limits, host: str, port: int) -> None:
                 enable_monitoring=False,
                 max_file_size=f"{limits.max_megabytes}mb",
                 footer_links=["api"],
-                theme=gr.themes.Default(primary_hue="indigo", neutral_hue="slate", radius_size="lg", font=FONTS),
+                theme=gr.themes.Default(primary_hue="indigo", neutral_hue="slate", radius_size="lg", font=fonts),
                 css=CSS,
                 js=KEEP_TOGETHER,
             )
@@ -219,10 +220,8 @@ def _told_on_the_page(upload: str | None) -> Iterator[None]:
     except InputError as error:
         logger.info("refused: %s", error)
         text = str(error).replace(f"{Path(upload).parent}/", "") if upload else str(error)
-        raise gr.Error(
-            escape(text, quote=False), title="This cannot be done", print_exception=False, duration=30
-        ) from None
+        raise gr.Error(escape(text, quote=False), print_exception=False, duration=30) from None
     except Exception as error:
         logger.exception("a request failed")
         text = "Something went wrong that is not your fault. The log of this page says what."
-        raise gr.Error(text, title="Sorry", print_exception=False, duration=30) from error
+        raise gr.Error(text, print_exception=False, duration=30) from error

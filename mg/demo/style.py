@@ -8,8 +8,6 @@ import numpy as np
 
 from mg.demo.explain import Explanation
 
-FONTS = ("IBM Plex Sans", "system-ui", "sans-serif")  # the first comes with Gradio
-
 INTRODUCTION = """
 <div class="introduction">
   <h1>What a temporal autoencoder keeps</h1>
@@ -28,16 +26,17 @@ CSS = """
 .gradio-container { max-width: 1500px !important; margin: 0 auto !important; }
 .gradio-container > main { width: 100%; }
 .gradio-container:has(.waiting) .later { display: none; }
-.introduction h1 { font-size: 1.7rem; font-weight: 600; letter-spacing: -0.02em; margin: 0.2rem 0 0.4rem; }
+.introduction h1 { font-size: 1.7rem; font-weight: 700; letter-spacing: -0.02em; margin: 0.2rem 0 0.4rem; }
 .introduction p { max-width: 62rem; color: var(--body-text-color-subdued); line-height: 1.5; margin: 0; }
 .waiting { border: 1px dashed var(--border-color-primary); border-radius: 12px; padding: 3.5rem 1.5rem;
   text-align: center; color: var(--body-text-color-subdued); }
 .waiting p { margin: 0.2rem 0; }
-.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(140px, 1fr)); gap: 10px; }
+.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(126px, 1fr)); gap: 10px; }
 .card { background: var(--block-background-fill); border: 1px solid var(--border-color-primary); border-radius: 12px;
   padding: 10px 14px; }
+.card.latents { grid-column: span 2; }
 .card .name { font-size: 0.75rem; color: var(--body-text-color-subdued); }
-.card .value { font-size: 1.2rem; font-weight: 600; letter-spacing: -0.02em; white-space: nowrap; }
+.card .value { font-size: 1.2rem; font-weight: 700; letter-spacing: -0.02em; white-space: nowrap; }
 .card .more { font-size: 0.75rem; color: var(--body-text-color-subdued); }
 .notes { margin: 10px 2px 0; font-size: 0.85rem; color: var(--body-text-color-subdued); }
 .controls { position: sticky; top: 12px; }
@@ -73,7 +72,7 @@ def cards(told: Explanation) -> str:
         ("Compression", f"{told.compression:.4g} : 1", "numbers in for one kept"),
     )
     html = "".join(
-        f'<div class="card"><div class="name">{name}</div><div class="value">{value}</div>'
+        f'<div class="card {name.lower()}"><div class="name">{name}</div><div class="value">{value}</div>'
         f'<div class="more">{more}</div></div>'
         for name, value, more in shown
     )
