@@ -80,7 +80,7 @@ def explain(models: Models, request: Request, limits: Limits, folder: Path, repo
     """
     limits.check(request)
     opened = _open(request, limits)
-    report(0.0, "the first frames; a new size is compiled before them")
+    report(0.0, "starting; a new size is compiled first")
     models.tiles = request.tiles
     tae = models.get(opened.total, opened.height, opened.width)
     suffix = ".png" if opened.fps is None else ".mp4"

@@ -29,7 +29,8 @@ try:
     import gradio as gr
 except ImportError as error:
     raise InputError(
-        f"the page needs Gradio 6 ({error}); install it with pip install -e '.[demo]', on Python 3.10 or later"
+        f"the page needs Gradio 6.31 or a later 6 ({error}); "
+        "install it with pip install -e '.[demo]', on Python 3.10 or later"
     ) from None
 
 logger = logging.getLogger(__name__)
@@ -181,7 +182,7 @@ def _results() -> list[gr.components.Component]:
         preview=True,
         selected_index=0,
         object_fit="contain",
-        height=450,
+        height=420,
         buttons=["fullscreen"],
         elem_id="latents",
     )

@@ -23,9 +23,9 @@ WAITING = """
 """
 
 CSS = """
-.gradio-container { max-width: 1500px !important; margin: 0 auto !important; }
-.gradio-container > main { width: 100%; }
+.gradio-container { width: 100% !important; max-width: 1500px !important; margin: 0 auto !important; }
 .gradio-container:has(.waiting) .later { display: none; }
+.html-container { padding: 0 !important; }
 .introduction h1 { font-size: 1.7rem; font-weight: 700; letter-spacing: -0.02em; margin: 0.2rem 0 0.4rem; }
 .introduction p { max-width: 62rem; color: var(--body-text-color-subdued); line-height: 1.5; margin: 0; }
 .waiting { border: 1px dashed var(--border-color-primary); border-radius: 12px; padding: 3.5rem 1.5rem;
@@ -63,7 +63,7 @@ KEEP_TOGETHER = """
 def cards(told: Explanation) -> str:
     """The figures that matter most, and what was done to the upload, as HTML."""
     z, t, h, w = told.latent_shape
-    frames = "an image" if told.fps is None else f"{told.frames} frames, {float(told.fps):.4g} a second"
+    frames = "an image" if told.fps is None else f"{told.frames} frames, {float(told.fps):.4g} fps"
     shown = (
         ("PSNR", f"{np.mean(told.psnr):.2f} dB", _spread(told.psnr, 2)),
         ("SSIM", f"{np.mean(told.ssim):.4f}", _spread(told.ssim, 3)),
@@ -98,4 +98,4 @@ def figures(told: Explanation) -> dict[str, object]:
 
 
 def _spread(values: list[float], digits: int) -> str:
-    return f"frames: {min(values):.{digits}f} to {max(values):.{digits}f}" if len(values) > 1 else "of one frame"
+    return f"{min(values):.{digits}f} to {max(values):.{digits}f}" if len(values) > 1 else "of one frame"
