@@ -7,13 +7,15 @@ from concurrent.futures import Future
 from queue import Empty, Queue
 from typing import TypeVar
 
+from mg.errors import InputError
+
 Result = TypeVar("Result")
 
 
 class OneThread:
     """Does what other threads ask for, one after the other, in the thread that calls `work`.
 
-    MindSpore is not for two threads at once: graphs that run side by side in one process hang.
+    MindSpore is not for two threads at once: graphs that run side by side in one process crash it.
     """
 
     def __init__(self):
@@ -37,6 +39,6 @@ class OneThread:
             except Exception as error:
                 outcome.set_exception(error)
             except BaseException as interruption:
-                outcome.set_exception(RuntimeError("the server is stopping"))
+                outcome.set_exception(InputError("the page is being stopped; try again later"))
                 raise interruption
             del task, outcome

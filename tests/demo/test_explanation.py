@@ -120,7 +120,7 @@ def test_everything_is_done_in_one_thread_one_after_the_other():
             caller.start()
         for caller in callers:
             caller.join()
-        with pytest.raises(RuntimeError, match="stopping"):
+        with pytest.raises(InputError, match="being stopped"):
             line.do(stop)
         results["all"] = True
 
