@@ -9,17 +9,18 @@ from conftest import ROOT
 # Each room and what it must not import. Lower rooms never know higher ones.
 FORBIDDEN = {
     "models": (
-        *("mg.losses", "mg.io", "mg.data", "mg.metrics", "mg.inference", "mg.training"),
+        *("mg.losses", "mg.io", "mg.data", "mg.metrics", "mg.inference", "mg.training", "mg.demo"),
         *("av", "cv2", "PIL", "decord"),
     ),
-    "io": ("mg.models", "mg.data", "mg.metrics", "mg.inference", "mg.training", "mindspore"),
-    "data": ("mg.models", "mg.metrics", "mg.inference", "mg.training"),
-    "losses": ("mg.io", "mg.data", "mg.metrics", "mg.inference", "mg.training"),
+    "io": ("mg.models", "mg.data", "mg.metrics", "mg.inference", "mg.training", "mg.demo", "mindspore"),
+    "data": ("mg.models", "mg.metrics", "mg.inference", "mg.training", "mg.demo"),
+    "losses": ("mg.io", "mg.data", "mg.metrics", "mg.inference", "mg.training", "mg.demo"),
     "metrics": (
-        *("mg.models", "mg.inference", "mg.data", "mg.training"),
+        *("mg.models", "mg.inference", "mg.data", "mg.training", "mg.demo"),
         *("mg.io.image", "mg.io.latents", "mg.io.media", "mg.io.pictures", "mg.io.video"),  # pixels may be
     ),
-    "training": ("mg.inference",),
+    "training": ("mg.inference", "mg.demo"),
+    "inference": ("mg.demo",),
 }
 SOURCES = sorted(path for folder in ("mg", "scripts", "tools") for path in (ROOT / folder).rglob("*.py"))
 
@@ -64,6 +65,11 @@ def test_one_file_names_convolutions():
             assert not {
                 name for name in calls(path) if "conv" in name.lower() and name.split(".")[0] in ("ops", "nn", "mint")
             }
+
+
+def test_one_file_imports_gradio():
+    users = [path for path in SOURCES if any(name.split(".")[0] == "gradio" for name in imports(path))]
+    assert users == [ROOT / "mg/demo/page.py"]
 
 
 def test_one_file_knows_the_half_range_and_one_transposes_five_axes():

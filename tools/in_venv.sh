@@ -54,7 +54,7 @@ if [ "$(cat "$venv/.installed" 2>/dev/null)" != "$stamp" ] || ! "$venv/bin/pytho
     "$python" -m venv --clear "$venv"
     # An older pip cannot install this folder in place.
     "$venv/bin/python" -m pip install --quiet --upgrade 'pip>=21.3' >&2
-    (cd "$root" && "$venv/bin/python" -m pip install -r requirements.txt -e '.[test]') >&2
+    (cd "$root" && "$venv/bin/python" -m pip install -r requirements.txt -e '.[test,metrics,demo]') >&2
     echo "$stamp" > "$venv/.installed"
 fi
 

@@ -21,11 +21,12 @@ _IMAGES = 8  # frames that go through the image model at once
 
 
 def round_trip(
-    models: Models, clips: Sequence[Clip], options: Options, batch: int = 1
+    models: Models, clips: Sequence[Clip], options: Options, batch: int = 1, latents: list[np.ndarray] | None = None
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield originals and reconstructions, (clips, H, W, 3) uint8 each, frame by frame, as reading and decoding go on.
 
     clips: up to `batch`, of one size and length; the model always computes `batch`, so that one graph serves all.
+    latents: a list to which what is decoded is added, (clips, z, 1, h, w) of a latent frame at a time.
     """
     height, width = clips[0].size
     tae = models.get(clips[0].total, height, width)
@@ -37,7 +38,13 @@ def round_trip(
             filled = pictures + pictures[-1:] * (batch - len(pictures))
             yield np.stack([pixels.to_clip(picture[None]) for picture in filled])
 
-    for piece in tae.decode_stream(_latents(tae, frames(), clips, options, batch)):
+    def kept() -> Iterator[Tensor]:
+        for z in _latents(tae, frames(), clips, options, batch):
+            if latents is not None:
+                latents.append(z.asnumpy()[: len(clips)])
+            yield z
+
+    for piece in tae.decode_stream(kept()):
         for recon in decoded_frames(piece.asnumpy(), len(clips), len(waiting), (height, width), tae):
             yield waiting.popleft(), recon
 

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from mg.files import whole_file
 
-_INK, _BAND = "#1f4e79", "#b3c9de"
+_INK, _BAND, _GROUND = "#1f4e79", "#b3c9de", "#f1f4f8"
 
 
 class Curves:
@@ -55,8 +56,10 @@ class Curves:
         for index, name in enumerate(self.names):
             mean, deviation = (values[:, index] for values in self.by_frame())
             clips = int(self.sums[0, :, index].max())
-            _panel(axes[index, 0], mean, deviation, "" if len(mean) > 40 else ".")
-            axes[index, 0].set_title(f"{name.upper()}, mean and deviation of {clips} clips", fontsize=10, loc="left")
+            of = f", mean and deviation of {clips} clips" if clips > 1 else ""
+            _panel(axes[index, 0], mean, deviation if clips > 1 else None, "" if len(mean) > 64 else ".")
+            self._shade(axes[index, 0], len(mean))
+            axes[index, 0].set_title(_label(name) + of, fontsize=10, loc="left")
             axes[index, 0].set_xlabel("frame", fontsize=8)
             if self.group is not None:
                 mean, deviation = (values[:, index] for values in self.by_position())
@@ -66,6 +69,15 @@ class Curves:
         with whole_file(path) as part:
             figure.savefig(part, format="png")
 
+    def _shade(self, axis: Axes, frames: int) -> None:
+        """Every other latent frame."""
+        for start in range(0, frames, 2 * self.group) if self.group else ():
+            axis.axvspan(start - 0.5, min(start + self.group, frames) - 0.5, color=_GROUND, linewidth=0, zorder=-2)
+
+
+def _label(name: str) -> str:
+    return "PSNR in dB" if name == "psnr" else name.upper()
+
 
 def _mean_and_deviation(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     count, total, squares = sums
@@ -74,7 +86,7 @@ def _mean_and_deviation(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return mean, np.sqrt(np.maximum(squares / count - mean**2, 0))
 
 
-def _panel(axis, mean: np.ndarray, deviation: np.ndarray | None, marker: str) -> None:
+def _panel(axis: Axes, mean: np.ndarray, deviation: np.ndarray | None, marker: str) -> None:
     frames = np.arange(len(mean))
     if deviation is not None:
         axis.fill_between(frames, mean - deviation, mean + deviation, color=_BAND, alpha=0.6, linewidth=0)

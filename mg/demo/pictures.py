@@ -1,0 +1,50 @@
+"""Latents as pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from mg.files import whole_file
+
+_GREY = "#475569"
+_COLOURS = "RdBu_r"
+_COLUMNS = 8
+_GAP = 0.08  # of a channel's width
+
+
+def draw_latents(path: Path, z: np.ndarray, limit: float) -> None:
+    """The channels of a latent frame (z, h, w) side by side, blue at -limit, white at 0, red at limit."""
+    mosaic, corners = _mosaic(z)
+    rows, columns = mosaic.shape
+    figure = Figure(figsize=(12, 12 * 0.92 * rows / columns + 0.8), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    axis = figure.subplots()
+    shown = axis.imshow(mosaic, cmap=_COLOURS, vmin=-limit, vmax=limit, interpolation="nearest")
+    for channel, (top, left) in enumerate(corners):
+        text = f"{channel}   $\\sigma$ {z[channel].std():.2f}"
+        axis.text(left - 0.5, top - 0.5 - 0.02 * z.shape[2], text, fontsize=9, color=_GREY, va="bottom")
+    axis.axis("off")
+    title = f"Latents as a diffusion model sees them: {len(z)} channels, each with its number and standard deviation"
+    figure.suptitle(title, fontsize=10, x=0.005, ha="left", color=_GREY)
+    bar = figure.colorbar(shown, ax=axis, fraction=0.02, pad=0.01, aspect=30)
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(labelsize=8, colors=_GREY)
+    with whole_file(path) as part:
+        figure.savefig(part, format="png")
+
+
+def _mosaic(z: np.ndarray) -> tuple[np.ndarray, list[tuple[int, int]]]:
+    """Channels (z, h, w) on one sheet, NaN between them, and each one's top and left."""
+    channels, height, width = z.shape
+    columns = min(channels, _COLUMNS)
+    gap = max(1, round(_GAP * width))
+    down, across = height + max(2 * gap, round(0.16 * width)), width + gap
+    corners = [(down * (c // columns) + down - height, across * (c % columns)) for c in range(channels)]
+    sheet = np.full((down * -(-channels // columns), across * columns - gap), np.nan)
+    for channel, (top, left) in zip(z, corners):
+        sheet[top : top + height, left : left + width] = channel
+    return sheet, corners
