@@ -26,7 +26,7 @@ from mg.inference.sources import Clip, Source, open_clip
 from mg.io import video
 from mg.metrics.choose import choose_metrics
 from mg.metrics.metric import Metric
-from mg.metrics.report import summary, summary_of, write_report
+from mg.metrics.report import SPATIAL, summary, summary_of, write_report
 from mg.metrics.tally import ClipScores, Tally, is_of_sets
 from mg.training.distributed import total
 
@@ -202,7 +202,7 @@ class _Result:
             **{"frames": self.count, "width": width, "height": height},
             **({} if self.clip.fps is None else {"fps": str(self.clip.fps)}),
             **means,
-            **{f"spatial_{name}": value for name, value in spatial.items()},
+            **{f"{SPATIAL}{name}": value for name, value in spatial.items()},
         }
         self.files.draw_sheet(summary(row))
         return row, scores

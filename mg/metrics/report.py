@@ -18,6 +18,9 @@ from mg.metrics.metric import Metric
 from mg.metrics.tally import Tally, is_of_sets
 
 
+SPATIAL = "spatial_"  # before the name of a figure: of the image model alone
+
+
 def write_report(
     folder: Path, tally: Tally, protocol: dict[str, object], run: dict[str, object], group: int | None = None
 ) -> dict[str, object]:
@@ -29,6 +32,7 @@ def write_report(
     """
     names = [metric.name for metric in tally.metrics if not is_of_sets(metric)]
     rows = _write_frames(folder, tally, names, group)
+    names += sorted({name for row in rows for name in row if name.startswith(SPATIAL)})
     report = {
         "mean": mean(rows, names),
         "standard_error": {name: _standard_error(_values(rows, name)) for name in names},

@@ -126,6 +126,9 @@ def test_folders_and_the_image_model_alone(test_set, weights, random_nano, tmp_p
     # of an image, the image model alone is the model
     assert report["clips"][1]["spatial_psnr"] == pytest.approx(report["clips"][1]["psnr"], abs=1e-9)
     assert report["clips"][0]["spatial_psnr"] != report["clips"][0]["psnr"]
+    values = [row["spatial_ssim"] for row in report["clips"]]
+    assert report["mean"]["spatial_ssim"] == pytest.approx(np.mean(values))
+    assert report["standard_error"]["spatial_ssim"] == pytest.approx(abs(values[0] - values[1]) / 2)
     originals, spatial = (list(read_frames(tmp_path / f"out_{part}" / "b.mp4")) for part in ("ori", "spatial"))
     stored = np.mean([psnr(*pair) for pair in zip(originals, spatial)])
     assert report["clips"][0]["spatial_psnr"] == pytest.approx(stored, abs=1.5)  # H.264 in between
