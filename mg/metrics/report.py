@@ -17,7 +17,6 @@ from mg.metrics.curves import Curves
 from mg.metrics.metric import Metric
 from mg.metrics.tally import Tally, is_of_sets
 
-
 SPATIAL = "spatial_"  # before the name of a figure: of the image model alone
 
 
