@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mg.checks import is_number, require_whole
 from mg.errors import InputError
 
 STRATEGIES = ("mixed_video_image", "mixed_video_random", "video_only", "image_only")
@@ -48,12 +49,12 @@ class DataConfig:
     num_workers: int = 4
 
     def __post_init__(self):
-        self._check_whole("sample_n_frames", self.sample_n_frames, 1, _MOST_FRAMES)
-        self._check_whole("sample_stride", self.sample_stride, 1, _MOST_FRAMES)
-        self._check_whole("num_workers", self.num_workers, 1, 256)
+        require_whole("sample_n_frames", self.sample_n_frames, 1, _MOST_FRAMES)
+        require_whole("sample_stride", self.sample_stride, 1, _MOST_FRAMES)
+        require_whole("num_workers", self.num_workers, 1, 256)
         for field in ("mixed_image_ratio", "max_bad_share"):
             value = getattr(self, field)
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+            if not is_number(value) or not 0 <= value <= 1:
                 raise InputError(f"{field}={value!r} must be a number from 0 to 1")
         for field in ("random_crop", "flip"):
             if not isinstance(getattr(self, field), bool):
@@ -66,17 +67,13 @@ class DataConfig:
         self._check_strategy()
         self._check_sources()
 
-    def _check_whole(self, field: str, value: object, least: int, most: int):
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            raise InputError(f"{field}={value!r} must be a whole number from {least} to {most}")
-
     def _check_size(self):
         sides = self.image_size
         sides = tuple(sides) if isinstance(sides, (list, tuple)) else (sides, sides)
         if len(sides) != 2:
             raise InputError(f"image_size={self.image_size!r} must be one number, or two: height and width")
         for side in sides:
-            self._check_whole("image_size", side, *_SIZES)
+            require_whole("image_size", side, *_SIZES)
         object.__setattr__(self, "image_size", sides)
         if self.resize_to is None:
             return
@@ -85,7 +82,7 @@ class DataConfig:
         if len(lengths) != 2 or list(lengths) != sorted(lengths):
             raise InputError(f"resize_to={self.resize_to!r} must be one number, or two: from and to")
         for length in lengths:
-            self._check_whole("resize_to", length, max(sides), _SIZES[1])
+            require_whole("resize_to", length, max(sides), _SIZES[1])
         object.__setattr__(self, "resize_to", lengths)
 
     def _check_strategy(self):
@@ -100,7 +97,7 @@ class DataConfig:
             raise InputError(f"frame_buckets={self.frame_buckets!r} must be a list of whole numbers, such as 1, 9, 17")
         object.__setattr__(self, "frame_buckets", tuple(self.frame_buckets))
         for frames in self.frame_buckets:
-            self._check_whole("frame_buckets", frames, 1, _MOST_FRAMES)
+            require_whole("frame_buckets", frames, 1, _MOST_FRAMES)
         if self.mixed_strategy == "mixed_video_random" and not self.frame_buckets:
             raise InputError(
                 "frame_buckets is empty, but mixed_strategy=mixed_video_random takes its lengths from there; "

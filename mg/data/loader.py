@@ -11,6 +11,7 @@ from math import ceil
 
 import numpy as np
 
+from mg.checks import require_whole
 from mg.data.bad_files import BadFiles
 from mg.data.clip import read_training_clip
 from mg.data.config import DataConfig
@@ -76,8 +77,7 @@ class TrainingData:
             ("ranks", ranks, 1),
             ("rank", rank, 0),
         ):
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise InputError(f"{name}={value!r} must be a whole number of at least {least}")
+            require_whole(name, value, least)
         if rank >= ranks:
             raise InputError(f"rank={rank} must be below ranks={ranks}; ranks count from 0")
         found = find_files(config)

@@ -11,6 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from mg.checks import is_whole
 from mg.data.config import DataConfig
 from mg.errors import InputError
 
@@ -29,7 +30,7 @@ class Position:
 
     def __post_init__(self):
         for field, value in asdict(self).items():
-            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            if not is_whole(value) or value < 0:
                 raise InputError(f"position {field}={value!r} must be a whole number; the checkpoint is damaged")
 
     def as_dict(self) -> dict[str, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from mg.checks import is_whole
 from mg.errors import InputError
 from mg.models.tae.tae import MIN_SIZE
 from mg.models.tiling import Tiles
@@ -83,5 +84,5 @@ class Limits:
 
 
 def _require_whole(name: str, value: int, least: int, most: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+    if not is_whole(value) or not least <= value <= most:
         raise InputError(f"{name}={value!r} must be a whole number from {least} to {most} on this page")

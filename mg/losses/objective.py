@@ -8,6 +8,7 @@ import mindspore as ms
 from mindspore import Tensor, nn, ops
 from mindspore import dtype as mstype
 
+from mg.checks import is_number, is_whole
 from mg.errors import InputError
 from mg.losses.discriminator import DISCRIMINATORS, GROUPS
 from mg.losses.kl import kl
@@ -129,12 +130,10 @@ class Figures(nn.Cell):
 
 
 def _require_weight(field: str, value: object) -> None:
-    real = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not real or not 0 <= value <= 1e30:
+    if not is_number(value) or not 0 <= value <= 1e30:
         raise InputError(f"{field}={value!r} must be a number from 0 to 1e30; correct it")
 
 
 def _require_whole(field: str, value: object, least: int, rule: str, multiple: int = 1) -> None:
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    if not whole or value < least or value % multiple:
+    if not is_whole(value) or value < least or value % multiple:
         raise InputError(f"{field}={value!r} must be a whole number, {rule}")

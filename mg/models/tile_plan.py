@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mg.checks import is_whole
 from mg.errors import InputError
 
 BLENDS = ("linear", "cosine", "mean")
@@ -33,7 +34,7 @@ def check_tile(field: str, tile: int, overlap: int, multiple: int) -> None:
     """
     overlap_field = field.replace("tile", "overlap")
     for name, value, least in ((field, tile, 1), (overlap_field, overlap, 0)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < least or value % multiple:
+        if not is_whole(value) or value < least or value % multiple:
             kind = "positive" if least else "non-negative"
             raise InputError(
                 f"{name}={value!r} must be a {kind} multiple of {multiple}, what the model compresses to one"

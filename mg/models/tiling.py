@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from mg.checks import require_whole
 from mg.errors import InputError
 from mg.models.tile_plan import BLENDS, Window, blend_weights, check_tile, rising, sampled, windows
 
@@ -72,8 +73,7 @@ class Tiles:
         check_tile("encode_tile", self.encode_tile, self.encode_overlap, codec.time_compression)
         check_tile("decode_tile", self.decode_tile, self.decode_overlap, codec.time_compression)
         check_tile("spatial_tile", self.spatial_tile, self.spatial_overlap, codec.space_compression)
-        if isinstance(self.tile_batch, bool) or not isinstance(self.tile_batch, int) or self.tile_batch < 1:
-            raise InputError(f"tile_batch={self.tile_batch!r} must be a whole number of at least 1")
+        require_whole("tile_batch", self.tile_batch, 1)
         for field in ("time_blend", "spatial_blend"):
             if getattr(self, field) not in BLENDS:
                 raise InputError(f"{field}={getattr(self, field)!r} is unknown; use one of {', '.join(BLENDS)}")

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from mg import runtime
+from mg.checks import is_number, require_whole
 from mg.errors import InputError
 from mg.models.families import FAMILIES
 
@@ -100,12 +101,10 @@ class TrainingConfig:
 
     def __post_init__(self):
         for field, least in _WHOLE.items():
-            value = getattr(self, field)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise InputError(f"{field}={value!r} must be a whole number of at least {least}")
+            require_whole(field, getattr(self, field), least)
         for field, (least, most) in _NUMBERS.items():
             value = getattr(self, field)
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
+            if not is_number(value) or not least <= value <= most:
                 raise InputError(f"{field}={value!r} must be a number from {least} to {most}")
             if not math.isfinite(value):
                 raise InputError(f"{field}={value!r} must be finite")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from numbers import Integral
 from pathlib import Path
 
@@ -68,6 +70,19 @@ def read_metrics(path: Path | str) -> list[dict]:
         elif number < len(lines):
             raise InputError(f"'{path}' line {number} is no record of a step; remove that line")
     return records
+
+
+@contextmanager
+def text_log(path: Path | str) -> Iterator[None]:
+    """While the block runs, what is logged is added to a file as well."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.getLogger("mg").addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger("mg").removeHandler(handler)
+        handler.close()
 
 
 def write_bad_files(folder: Path | str, reasons: Mapping[str, str]) -> None:

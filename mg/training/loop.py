@@ -5,10 +5,9 @@ from __future__ import annotations
 import fcntl
 import json
 import logging
-import signal
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,10 +25,11 @@ from mg.files import make_folder
 from mg.losses.objective import ObjectiveConfig
 from mg.training import distributed, state
 from mg.training.config import TrainingConfig
-from mg.training.log import RunLog, write_bad_files
+from mg.training.log import RunLog, text_log, write_bad_files
 from mg.training.parts import Parts
 from mg.training.schedule import learning_rate
 from mg.training.state import Progress
+from mg.training.stop import Stop
 from mg.training.validate import validate
 
 logger = logging.getLogger(__name__)
@@ -101,7 +101,7 @@ class Run:
             self.progress = state.load(path, self.parts.tensors, self._learned(), MAY_DIFFER)
             logger.info("resumed from %s, %d steps done", path, self.progress.step)
         distributed.broadcast(self.parts.tensors.values(), ranks)
-        self.asked_to_stop = False  # this rank, by a signal
+        self.request = Stop()  # of this rank, by a signal
         self.stop = False  # all ranks, after the same step
         self.skipped_in_a_row = 0
         self.reduce = distributed.Average(ranks)
@@ -135,7 +135,8 @@ class Run:
             write_recipe(self.folder / "model.yaml", model)
         steps = closing(iter(data))
         bar = tqdm(total=training.max_steps, initial=progress.step, unit="step", disable=self.rank > 0)
-        with steps as steps, bar, self.log or nullcontext(), self._signals(), self._text_log():
+        text = text_log(self.folder / "train.log") if self.rank == 0 else nullcontext()
+        with steps as steps, bar, self.log or nullcontext(), self.request, text:
             try:
                 while progress.step < training.max_steps and not self.stop:
                     self._one(self._next(steps), bar)
@@ -212,7 +213,7 @@ class Run:
             for name, value in figures.items():
                 sums[name] = sums.get(name, 0.0) + value / len(step.clips)
         norm, kept = parts.finish(rate)
-        counts = {"short": step.short, "replaced": step.replaced, "stop": float(self.asked_to_stop)}
+        counts = {"short": step.short, "replaced": step.replaced, "stop": float(self.request.asked)}
         record = self._over_ranks({**sums, **{name: value * self.ranks for name, value in counts.items()}})
         record.update(frames=float(step.clips[0].shape[2]), learning_rate=rate, grad_norm=norm, kept=kept)
         if training.dtype == "fp16":
@@ -286,34 +287,3 @@ class Run:
     def _write_bad_files(self, reasons: Mapping[str, str]) -> None:
         if reasons:
             write_bad_files(self.folder if self.rank == 0 else self.folder / f"rank{self.rank}", reasons)
-
-    @contextmanager
-    def _text_log(self):
-        """What is logged goes to train.log as well."""
-        handler = logging.NullHandler()
-        if self.rank == 0:
-            handler = logging.FileHandler(self.folder / "train.log", encoding="utf-8")
-            handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-        logging.getLogger("mg").addHandler(handler)
-        try:
-            yield
-        finally:
-            logging.getLogger("mg").removeHandler(handler)
-            handler.close()
-
-    @contextmanager
-    def _signals(self):
-        """The first SIGINT or SIGTERM lets the step end and saves; a second one interrupts at once."""
-
-        def note(number: int, _frame):
-            if self.asked_to_stop:
-                raise KeyboardInterrupt
-            self.asked_to_stop = True
-            logger.info("%s: saving after this step", signal.Signals(number).name)
-
-        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)

@@ -1,9 +1,11 @@
 """PSNR and SSIM against scikit-image and closed forms."""
 
+import degrade as degraded
 import numpy as np
 import pytest
 
 from mg.io.video import read_frames
+from mg.metrics.metric import PerFrame
 from mg.metrics.psnr import psnr
 from mg.metrics.ssim import ssim
 
@@ -54,3 +56,18 @@ def test_more_noise_is_worse(frame):
         scores = [metric(frame, level) for level in levels]
         assert scores == sorted(scores, reverse=True)
         assert len(set(scores)) == 4
+
+
+@pytest.mark.parametrize("function", [psnr, ssim])
+@pytest.mark.parametrize(
+    "degrade, degrees",
+    [(degraded.noisy, (2, 8, 32)), (degraded.blurred, (0.3, 0.6, 1.2)), (degraded.flickering, (2, 8, 32))]
+    + [(degraded.with_dropped_frames, (1, 3))],
+)
+def test_they_fall_as_a_real_clip_gets_worse(shared, function, degrade, degrees):
+    clip = degraded.real_clip(shared, 8)
+    metric = PerFrame("metric", function, "")
+    figures = [degraded.score(metric, clip, degrade(clip, degree)).mean() for degree in (*degrees,)]
+    best = degraded.score(metric, clip, clip).mean()
+    assert [best, *figures] == sorted([best, *figures], reverse=True)
+    assert len({best, *figures}) == 1 + len(degrees)

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from types import MappingProxyType
 from typing import Any
 
+from mg.checks import is_number, is_whole
 from mg.errors import InputError
 
 _MOST = 8192
@@ -46,7 +47,7 @@ class TAEConfig:
     def __post_init__(self):
         for field in ("ch", "num_res_blocks", "z_channels", "norm_num_groups"):
             value = getattr(self, field)
-            if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MOST:
+            if not is_whole(value) or not 1 <= value <= _MOST:
                 raise InputError(f"config key {field}={value!r:.40} must be a whole number from 1 to {_MOST}")
         for field in ("scaling_factor", "shift_factor"):
             if not _is_number(getattr(self, field)):
@@ -104,4 +105,4 @@ class TAEConfig:
 
 
 def _is_number(value: Any) -> bool:
-    return not isinstance(value, bool) and isinstance(value, (int, float)) and abs(value) < 1e30
+    return is_number(value) and abs(value) < 1e30
