@@ -42,7 +42,7 @@ def test_there_are_commands():
 
 
 @pytest.mark.parametrize(
-    "path", sorted((ROOT / "configs" / "tae" / "train").glob("*.yaml")), ids=lambda path: path.name
+    "path", sorted((ROOT / "configs" / "tae" / "train").rglob("*.yaml")), ids=lambda path: path.name
 )
 def test_recipes_are_whole(path):
     training, data, objective = build(RECIPE, read_recipe(path), {"video_folder": "clips"})
