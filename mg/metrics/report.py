@@ -8,6 +8,7 @@ import platform
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 
@@ -92,16 +93,20 @@ def _standard_error(values: list[float]) -> float | None:
 
 def _write_clips(path: Path, rows: list[dict[str, object]]) -> None:
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    with whole_file(path) as part, open(part, "w", encoding="utf-8", newline="") as file:
+    with whole_file(path) as part, _table(part) as file:
         writer = csv.DictWriter(file, columns, restval="")
         writer.writeheader()
         writer.writerows(rows)
 
 
+def _table(path: Path) -> TextIO:
+    return open(path, "w", encoding="utf-8", errors="surrogateescape", newline="")  # names may be any bytes
+
+
 def _write_frames(folder: Path, tally: Tally, names: list[str], group: int | None) -> list[dict[str, object]]:
     """Write frames.csv and curves.png in one pass over all scores; returns the rows of the clips."""
     rows, curves = [], Curves(names, group)
-    with whole_file(folder / "frames.csv") as part, open(part, "w", encoding="utf-8", newline="") as file:
+    with whole_file(folder / "frames.csv") as part, _table(part) as file:
         writer = csv.writer(file)
         writer.writerow(["file", "frame", *names])
         for row, scores in tally.kept():

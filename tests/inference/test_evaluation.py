@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from fractions import Fraction
 
 import numpy as np
@@ -90,6 +91,25 @@ def test_a_batch_gives_the_figures_of_single_clips(test_set, weights, random_nan
         assert row == {**expected, "psnr": pytest.approx(expected["psnr"], abs=0.02), "ssim": row["ssim"]}
         assert row["ssim"] == pytest.approx(expected["ssim"], abs=1e-3)
     assert both["protocol"]["batch_size"] == 2
+
+
+def test_spellings_of_a_name_are_one_clip_and_the_folder_must_exist(test_set, tmp_path):
+    test_set["csv_path"].write_text("video\nb.mp4\n./a.mp4\n.//b.mp4\na.mp4\n")
+    sources = find_sources(tmp_path / "out", **test_set)
+    assert [(source.name, source.stem) for source in sources] == [("b.mp4", "b"), ("a.mp4", "a")]
+    with pytest.raises(InputError, match="none' is no folder"):
+        find_sources(tmp_path / "out", csv_path=test_set["csv_path"], video_folder=tmp_path / "none")
+
+
+def test_a_name_that_is_not_utf_8_is_as_good_as_any(test_set, weights, tmp_path):
+    folder = tmp_path / "names"
+    folder.mkdir()
+    name = os.fsdecode(b"caf\xe9.mp4")
+    (folder / name).write_bytes((test_set["video_folder"] / "a.mp4").read_bytes())
+    report = evaluated({"source": folder}, weights, tmp_path / "out", 0)
+    assert [row["file"] for row in report["clips"]] == [name]
+    for table in ("clips.csv", "frames.csv"):
+        assert b"\ncaf\xe9.mp4," in (tmp_path / "out" / table).read_bytes()
 
 
 def test_what_is_not_finite_in_a_batch_fails_alone(test_set, weights, random_nano, tmp_path):
