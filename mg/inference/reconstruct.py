@@ -26,7 +26,7 @@ from mg.inference.sources import Clip, Source, open_clip
 from mg.io import video
 from mg.metrics.choose import choose_metrics
 from mg.metrics.metric import Metric
-from mg.metrics.report import SPATIAL, summary, summary_of, write_report
+from mg.metrics.report import SPATIAL, clear_report, summary, summary_of, write_report
 from mg.metrics.tally import ClipScores, Tally, is_of_sets
 from mg.training.distributed import total
 
@@ -79,7 +79,7 @@ def reconstruct(
     tally = Tally(output, choose_metrics(("psnr", "ssim")) if metrics is None else metrics)
     if rank == 0:
         tally.clear()
-        (output / "metrics.json").unlink(missing_ok=True)
+        clear_report(output)
     total(0, ranks)
     try:
         sources = [_draw_sample(output / "sample_clip.mp4")] if sources is None else sources
@@ -166,10 +166,10 @@ class _Work:
                 for index, result in enumerate(results):
                     result.add(*(batch[index] for batch in pictures))
                 bar.update()
-            for (number, clip), result in zip(group, results):
-                row, scores = result.finish()
-                self.tally.keep(number, row, scores)
-                logger.info("%s: %s", clip.source.name, summary(row))
+            finished = [result.finish() for result in results]
+        for (number, clip), (row, scores) in zip(group, finished):  # their files are whole by now
+            self.tally.keep(number, row, scores)
+            logger.info("%s: %s", clip.source.name, summary(row))
 
     def _result(self, clip: Clip) -> _Result:
         files = Outputs(self.output, clip, self.saving.videos, self.saving.folders)

@@ -21,6 +21,12 @@ from mg.metrics.tally import Tally, is_of_sets
 SPATIAL = "spatial_"  # before the name of a figure: of the image model alone
 
 
+def clear_report(folder: Path) -> None:
+    """Remove what an earlier run reported, so that no file of it can pass for this run's."""
+    for name in ("metrics.json", "clips.csv", "frames.csv", "curves.png"):
+        (folder / name).unlink(missing_ok=True)
+
+
 def write_report(
     folder: Path, tally: Tally, protocol: dict[str, object], run: dict[str, object], group: int | None = None
 ) -> dict[str, object]:
@@ -121,6 +127,5 @@ def _write_frames(folder: Path, tally: Tally, names: list[str], group: int | Non
             )
             if row["kind"] == "video":
                 curves.add(table)
-    (folder / "curves.png").unlink(missing_ok=True)
     curves.draw(folder / "curves.png")
     return rows

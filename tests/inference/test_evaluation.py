@@ -1,6 +1,7 @@
 """Evaluation of a test set: batches, ranks, what failed, and the files of a report."""
 
 import csv
+import errno
 import json
 import os
 from fractions import Fraction
@@ -14,7 +15,7 @@ from mg.inference.options import Options
 from mg.inference.reconstruct import Saving, reconstruct
 from mg.inference.sources import find_sources
 from mg.io.image import read_image, write_image
-from mg.io.video import probe, read_frames, write_video
+from mg.io.video import VideoWriter, probe, read_frames, write_video
 from mg.metrics.choose import choose_metrics
 from mg.metrics.metric import PerFrame
 from mg.metrics.psnr import psnr
@@ -131,6 +132,28 @@ def test_what_is_not_finite_in_a_batch_fails_alone(test_set, weights, random_nan
         del random_nano.decode_tile
     assert [row["file"] for row in report["clips"]] == ["b.mp4", "c.mp4"]
     assert [(row["file"], "not finite" in row["why"]) for row in report["failed"]] == [("a.mp4", True)]
+
+
+def test_a_clip_whose_files_cannot_be_finished_has_failed_and_nothing_else(test_set, weights, tmp_path, monkeypatch):
+    test_set["csv_path"].write_text("video\nb.mp4\npicture.png\n")
+
+    def full(writer):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(VideoWriter, "finish", full)
+    report = evaluated(test_set, weights, tmp_path / "out", 1)
+    assert [row["file"] for row in report["clips"]] == ["picture.png"]
+    assert [(row["file"], "No space" in row["why"]) for row in report["failed"]] == [("b.mp4", True)]
+
+
+def test_a_run_that_is_stopped_leaves_no_report_of_an_earlier_one(test_set, weights, tmp_path):
+    test_set["csv_path"].write_text("video\nb.mp4\n")
+    evaluated(test_set, weights, tmp_path / "out", 0, saving=Saving("none"))
+    sources = find_sources(tmp_path / "out", **test_set)
+    broken = PerFrame("broken", lambda *frames: 1 / 0, "of the test")
+    with pytest.raises(ZeroDivisionError):
+        reconstruct(sources, weights, tmp_path / "out", metrics=[broken], saving=Saving("none"))
+    assert not list((tmp_path / "out").iterdir())
 
 
 def test_folders_and_the_image_model_alone(test_set, weights, random_nano, tmp_path):
