@@ -265,9 +265,10 @@ def test_outside_files_that_are_no_latents_are_refused(weights, tmp_path):
     shape = (4, 1, 3, 2)
     bad = {
         "two.npz": (lambda p: np.savez(p, a=np.ones(shape), b=np.ones(shape)), "2 arrays"),
-        "int.npy": (lambda p: np.save(p, np.ones(shape, int)), "finite floats"),
-        "nan.npy": (lambda p: np.save(p, np.full(shape, np.nan)), "finite floats"),
-        "flat.npy": (lambda p: np.save(p, np.ones(shape[1:])), "finite floats"),
+        "int.npy": (lambda p: np.save(p, np.ones(shape, int)), "finite in fp32"),
+        "nan.npy": (lambda p: np.save(p, np.full(shape, np.nan)), "finite in fp32"),
+        "large.npy": (lambda p: np.save(p, np.full(shape, 1e300)), "finite in fp32"),
+        "flat.npy": (lambda p: np.save(p, np.ones(shape[1:])), "finite in fp32"),
         "other.npy": (lambda p: np.save(p, np.ones((5, *shape[1:]))), "use the model"),
         "text.npz": (lambda p: p.write_text("text"), "cannot be read|damaged"),
         "object.npy": (lambda p: np.save(p, np.array([{}]), allow_pickle=True), "cannot be read"),
@@ -278,6 +279,15 @@ def test_outside_files_that_are_no_latents_are_refused(weights, tmp_path):
         with pytest.raises(InputError, match=words):
             decode_files(tmp_path / name, tmp_path / "out", weights)
     assert not list((tmp_path / "out").glob("*.mp4"))
+
+
+def test_no_result_replaces_that_of_another_file(weights, tmp_path):
+    z = np.zeros((2, 4, 1, 3, 2), np.float32)
+    (tmp_path / "in").mkdir()
+    np.savez(tmp_path / "in" / "a.npz", z)
+    np.save(tmp_path / "in" / "a_0.npy", z[0])
+    assert decode_files(tmp_path / "in", tmp_path / "out", weights) == 1
+    assert "would replace that of" in (tmp_path / "out" / "failed.json").read_text()
 
 
 def test_tiles_are_recorded_and_used(tmp_path, source, random_nano):
