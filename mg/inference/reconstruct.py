@@ -20,7 +20,7 @@ from mg.errors import InputError
 from mg.files import make_folder
 from mg.inference.models import CHUNK_PIXELS, Models
 from mg.inference.options import Options
-from mg.inference.outputs import SAVED, Outputs
+from mg.inference.outputs import SAVED, Outputs, clip_folders
 from mg.inference.round_trip import round_trip, with_spatial
 from mg.inference.sources import Clip, Source, open_clip
 from mg.io import video
@@ -73,6 +73,8 @@ def reconstruct(
     if batch_size < 1:
         raise InputError(f"batch_size={batch_size} must be at least 1")
     started = time.monotonic()
+    if saving.folders:
+        _keep_originals(sources or [], Path(output_path))
     models = Models(ckpt_path, dtype, options.tiles)
     images = Models(ckpt_path, dtype, options.tiles) if saving.spatial else None
     output = make_folder(output_path)
@@ -213,6 +215,14 @@ class _Result:
 
     def __exit__(self, *error: object) -> None:
         self.files.__exit__(*error)
+
+
+def _keep_originals(sources: Sequence[Source], output: Path) -> None:
+    """Raise InputError if a source lies where clips of its name are to be written."""
+    folders = {folder.resolve() for folder in clip_folders(output)}
+    for source in sources:
+        if folders & set(source.path.resolve().parents):
+            raise InputError(f"'{source.path}' lies where save_folders writes clips; name another output folder")
 
 
 def _shape(numbered: tuple[int, Clip]) -> tuple[int, tuple[int, int]]:

@@ -177,6 +177,16 @@ def test_folders_and_the_image_model_alone(test_set, weights, random_nano, tmp_p
     assert report["clips"][0]["spatial_psnr"] == pytest.approx(stored, abs=1.5)  # H.264 in between
 
 
+def test_originals_are_never_written_over(test_set, weights, tmp_path):
+    folder = test_set["video_folder"].rename(tmp_path / "out_ori")
+    before = (folder / "a.mp4").read_bytes()
+    sources = find_sources(tmp_path / "out", folder / "a.mp4")
+    with pytest.raises(InputError, match="name another output folder"):
+        reconstruct(sources, weights, tmp_path / "out", saving=Saving("none", folders=True))
+    assert (folder / "a.mp4").read_bytes() == before
+    assert reconstruct(sources, weights, tmp_path / "out", saving=Saving("none")) == 0
+
+
 class Levels:
     """A metric of the whole set: the difference between the mean levels of all frames."""
 
