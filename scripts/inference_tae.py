@@ -31,7 +31,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("--save_folders", action="store_true", help="also write OUTPUT_PATH_ori and OUTPUT_PATH_rec")
     parser.add_argument(
-        "--spatial", action="store_true", help="also reconstruct each frame by itself, with OUTPUT_PATH_spatial"
+        "--spatial", action="store_true", help="also each frame by itself; with --save_folders, OUTPUT_PATH_spatial"
     )
     flags.add_metric_flags(parser)
     return parser.parse_args()

@@ -54,7 +54,7 @@ def scan_folder(folder: Path | str, field: str, suffixes: tuple[str, ...]) -> li
 
     field: what the folder is called in errors. Raises InputError when there is no folder, or no such file in it.
     """
-    folder = _require_folder(folder, field)
+    folder = require_folder(folder, field)
     found = sorted(
         path
         for path in folder.rglob("*")
@@ -86,7 +86,7 @@ def read_csv(path: Path | str, column: str, suffixes: tuple[str, ...]) -> list[s
         raise InputError(f"'{path}' is no CSV in UTF-8 ({error}); save it as one") from None
     if not names:
         raise InputError(f"'{path}' lists no file: there is no row below its header; add some")
-    wrong = [str(line) for line, name in names if Path(name).suffix.lower() not in suffixes]
+    wrong = [str(line) for line, name in names if Path(name).suffix.lower() not in suffixes or "\0" in name]
     if wrong:
         some = ", ".join(wrong[:5]) + (f" and {len(wrong) - 5} more" if len(wrong) > 5 else "")
         raise InputError(
@@ -101,11 +101,12 @@ def _list_files(
     """What a CSV lists relative to `folder`, or all there is. A listed file that is missing shows when it is read."""
     if csv_path is None:
         return scan_folder(folder, field, suffixes)
-    folder = _require_folder(folder, field)
+    folder = require_folder(folder, field)
     return [folder / name for name in read_csv(csv_path, column, suffixes)]
 
 
-def _require_folder(folder: Path | str, field: str) -> Path:
+def require_folder(folder: Path | str, field: str) -> Path:
+    """`folder` as a path, if there is one; field: what it is called in errors."""
     if not Path(folder).is_dir():
         raise InputError(f"{field}='{folder}' is no folder; check the path")
     return Path(folder)

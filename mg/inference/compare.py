@@ -20,7 +20,7 @@ from mg.files import make_folder
 from mg.io import image, video
 from mg.io.media import find_media, is_image
 from mg.metrics.metric import Metric
-from mg.metrics.report import summary, summary_of, write_report
+from mg.metrics.report import clear_report, summary, summary_of, write_report
 from mg.metrics.tally import Tally
 
 logger = logging.getLogger(__name__)
@@ -104,7 +104,7 @@ def compare(
     output = make_folder(output_path)
     tally = Tally(output, metrics)
     tally.clear()
-    (output / "metrics.json").unlink(missing_ok=True)
+    clear_report(output)
     names, failed = sorted(real.keys() | generated.keys()), 0
     try:
         for number, name in enumerate(tqdm(names, desc="comparing", unit="clip")):

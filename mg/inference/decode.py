@@ -49,11 +49,15 @@ def decode_files(
         _check_weights(files, models.sha256)
     make_folder(output)
     stems = [file.relative_to(source if source.is_dir() else source.parent).with_suffix("") for file in files]
-    failed = []
+    failed, made_of = [], {}
     for file, stem in zip(tqdm(files, desc="decoding", unit="file"), stems):
         target = output / (stem if stems.count(stem) == 1 else stem.with_name(file.name))
         try:
             for (header, z), name in _clips(models, file, target, scaled):
+                if made_of.setdefault(name, file) != file:
+                    raise InputError(
+                        f"'{file}': its result '{name}' would replace that of '{made_of[name]}'; rename one"
+                    )
                 _decode(models, z, header, name, fps, file)
         except InputError as error:
             if not source.is_dir():
@@ -138,11 +142,13 @@ def _read_outside(file: Path) -> np.ndarray | None:
             f"'{file}' holds {len(arrays)} arrays ({', '.join(list(arrays)[:5])}); store the latents alone"
         )
     (z,) = arrays.values()
-    if z.dtype.kind != "f" or z.ndim not in (4, 5) or 0 in z.shape or not np.isfinite(z).all():
+    with np.errstate(over="ignore"):
+        values = z.astype(np.float32) if z.dtype.kind == "f" else None
+    if values is None or z.ndim not in (4, 5) or 0 in z.shape or not np.isfinite(values).all():
         raise InputError(
-            f"'{file}' holds {z.dtype} {z.shape}; finite floats (z, t, h, w) or (B, z, t, h, w) are needed"
+            f"'{file}' holds {z.dtype} {z.shape}; floats (z, t, h, w) or (B, z, t, h, w), finite in fp32, are needed"
         )
-    return z.astype(np.float32).reshape(-1, *z.shape[-4:])
+    return values.reshape(-1, *z.shape[-4:])
 
 
 def _load_numpy(file: Path) -> dict[str, np.ndarray]:

@@ -43,13 +43,18 @@ def encode_files(
     """
     output = make_folder(output_path)
     models = Models(ckpt_path, dtype, options.tiles)
-    share = sources[rank::ranks]
     recipe = _recipe(models, options, dtype_out)
-    waiting = [source for source in share if not _is_finished(_target(output, source), source, recipe, overwrite)]
+    # Every rank looks at all files, so that one that is refused stops all ranks before any of them encodes.
+    finished = {source.name for source in sources if _is_finished(output, source, recipe, overwrite)}
+    share = sources[rank::ranks]
+    waiting = [source for source in share if source.name not in finished]
+    total(0, ranks)  # until here nothing was changed
     if len(waiting) < len(share):
         logger.info("%d of %d clips are finished already", len(share) - len(waiting), len(share))
     if rank == 0:
-        (output / INDEX).unlink(missing_ok=True)
+        for path in (output / INDEX, output / "failed.json", *output.glob("failed_rank*.json")):
+            path.unlink(missing_ok=True)
+    total(0, ranks)
     failed = []
     for source in tqdm(waiting, desc="encoding", unit="clip", disable=rank > 0):
         try:
@@ -59,7 +64,9 @@ def encode_files(
                 raise
             failed.append({"file": source.name, "why": str(error)})
             logger.error("error: %s: %s", source.name, error)
-    _note_failed(output / ("failed.json" if rank == 0 else f"failed_rank{rank}.json"), failed)
+    if failed:
+        with whole_file(output / ("failed.json" if rank == 0 else f"failed_rank{rank}.json")) as part:
+            part.write_text(json.dumps(failed, indent=1) + "\n")
     all_failed = total(len(failed), ranks)  # by then all ranks are through
     if rank == 0 and all_failed < len(sources):
         rows = write_index(output)
@@ -90,8 +97,10 @@ def _recipe(models: Models, options: Options, dtype_out: str) -> dict[str, objec
     } | {key: models.config[key] for key in ("scaling_factor", "shift_factor")}
 
 
-def _is_finished(target: Path, source: Source, recipe: dict[str, object], overwrite: bool) -> bool:
+def _is_finished(output: Path, source: Source, recipe: dict[str, object], overwrite: bool) -> bool:
     """Whether the clip's latents exist. Raises InputError if they are of another recipe, unless to overwrite."""
+    _refuse_other_name(output, source)
+    target = _target(output, source)
     if not target.exists():
         return False
     try:
@@ -110,6 +119,17 @@ def _is_finished(target: Path, source: Source, recipe: dict[str, object], overwr
                 "name another folder, or replace such files with --overwrite"
             )
     return True
+
+
+def _refuse_other_name(output: Path, source: Source):
+    """Raise InputError if the clip is in the cache with its suffix in the name, and now would be without, or so."""
+    for stem in {source.name, Path(source.name).with_suffix("").as_posix()} - {source.stem}:
+        other = output / f"{stem}{SUFFIX}"
+        if other.exists() and read_header(other)[0].source == source.name:
+            raise InputError(
+                f"'{other}' holds '{source.name}', which is to be '{_target(output, source)}' now, because whether "
+                "names are alike but for the suffix has changed; remove it, or name another folder"
+            )
 
 
 def _encode(models: Models, clip: Clip, recipe: dict[str, object], options: Options) -> Latents:
@@ -138,11 +158,3 @@ def _encode_frames(
         kept = {"z": z.asnumpy()} if sample else {"mean": mean.asnumpy(), "std": np.exp(0.5 * logvar.asnumpy())}
         pieces.append(kept)
     return {name: np.concatenate([piece[name][0] for piece in pieces], 1) for name in pieces[0]}, count
-
-
-def _note_failed(path: Path, failed: list[dict[str, str]]):
-    if not failed:
-        path.unlink(missing_ok=True)
-        return
-    with whole_file(path) as part:
-        part.write_text(json.dumps(failed, indent=1) + "\n")

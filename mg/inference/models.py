@@ -54,7 +54,7 @@ class Models:
 
 def seed_of(name: str, seed: int) -> int:
     """A seed of the clip's own, whichever rank has it and whatever came before."""
-    return int.from_bytes(hashlib.sha256(f"{seed} {name}".encode()).digest()[:8], "little")
+    return int.from_bytes(hashlib.sha256(f"{seed} {name}".encode(errors="surrogateescape")).digest()[:8], "little")
 
 
 def _whole_frames(time: int, space: int, height: int, width: int) -> Tiles:

@@ -29,10 +29,7 @@ class Outputs:
         self.recon = _with(self.target, f"_recon{suffix}") if save == "all" else None
         self.sides = _with(self.target, f"_side_by_side{suffix}") if save != "none" else None
         self.sheet = _with(self.target, "_sheet.png") if save != "none" else None
-        self.parts = [
-            _with(folder, ending) / f"{clip.source.stem}{suffix}" if folders else None
-            for ending in ("_ori", "_rec", "_spatial")
-        ]
+        self.parts = [part / f"{clip.source.stem}{suffix}" if folders else None for part in clip_folders(folder)]
         self.shown = {round(index) for index in np.linspace(0, max(clip.total - 1, 0), _SHEET_COLUMNS)}
         self.pairs, self.count, self.writers = {}, 0, {}
         self.stack = ExitStack()
@@ -71,6 +68,11 @@ class Outputs:
         if path not in self.writers:
             self.writers[path] = self.stack.enter_context(video.write_video(path, self.clip.fps))
         self.writers[path].write(frame)
+
+
+def clip_folders(folder: Path) -> list[Path]:
+    """Where originals, reconstructions and spatial reconstructions go under equal names."""
+    return [_with(folder, ending) for ending in ("_ori", "_rec", "_spatial")]
 
 
 def _with(path: Path, ending: str) -> Path:

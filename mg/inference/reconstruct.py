@@ -20,13 +20,13 @@ from mg.errors import InputError
 from mg.files import make_folder
 from mg.inference.models import CHUNK_PIXELS, Models
 from mg.inference.options import Options
-from mg.inference.outputs import SAVED, Outputs
+from mg.inference.outputs import SAVED, Outputs, clip_folders
 from mg.inference.round_trip import round_trip, with_spatial
 from mg.inference.sources import Clip, Source, open_clip
 from mg.io import video
 from mg.metrics.choose import choose_metrics
 from mg.metrics.metric import Metric
-from mg.metrics.report import SPATIAL, summary, summary_of, write_report
+from mg.metrics.report import SPATIAL, clear_report, summary, summary_of, write_report
 from mg.metrics.tally import ClipScores, Tally, is_of_sets
 from mg.training.distributed import total
 
@@ -73,13 +73,15 @@ def reconstruct(
     if batch_size < 1:
         raise InputError(f"batch_size={batch_size} must be at least 1")
     started = time.monotonic()
+    if saving.folders:
+        _keep_originals(sources or [], Path(output_path))
     models = Models(ckpt_path, dtype, options.tiles)
     images = Models(ckpt_path, dtype, options.tiles) if saving.spatial else None
     output = make_folder(output_path)
     tally = Tally(output, choose_metrics(("psnr", "ssim")) if metrics is None else metrics)
     if rank == 0:
         tally.clear()
-        (output / "metrics.json").unlink(missing_ok=True)
+        clear_report(output)
     total(0, ranks)
     try:
         sources = [_draw_sample(output / "sample_clip.mp4")] if sources is None else sources
@@ -166,10 +168,10 @@ class _Work:
                 for index, result in enumerate(results):
                     result.add(*(batch[index] for batch in pictures))
                 bar.update()
-            for (number, clip), result in zip(group, results):
-                row, scores = result.finish()
-                self.tally.keep(number, row, scores)
-                logger.info("%s: %s", clip.source.name, summary(row))
+            finished = [result.finish() for result in results]
+        for (number, clip), (row, scores) in zip(group, finished):  # their files are whole by now
+            self.tally.keep(number, row, scores)
+            logger.info("%s: %s", clip.source.name, summary(row))
 
     def _result(self, clip: Clip) -> _Result:
         files = Outputs(self.output, clip, self.saving.videos, self.saving.folders)
@@ -213,6 +215,14 @@ class _Result:
 
     def __exit__(self, *error: object) -> None:
         self.files.__exit__(*error)
+
+
+def _keep_originals(sources: Sequence[Source], output: Path) -> None:
+    """Raise InputError if a source lies where clips of its name are to be written."""
+    folders = {folder.resolve() for folder in clip_folders(output)}
+    for source in sources:
+        if folders & set(source.path.resolve().parents):
+            raise InputError(f"'{source.path}' lies where save_folders writes clips; name another output folder")
 
 
 def _shape(numbered: tuple[int, Clip]) -> tuple[int, tuple[int, int]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mg.data.index import MEDIA, read_csv
+from mg.data.index import MEDIA, read_csv, require_folder
 from mg.errors import InputError
 from mg.inference.options import Options
 from mg.io import image, video
@@ -55,7 +55,8 @@ def find_sources(
     if (source is None) == (video_folder is None) or (csv_path is not None and video_folder is None):
         raise InputError("give either --input, or --video_folder, with --csv_path if only some of it is wanted")
     if csv_path is not None:
-        root, names = Path(video_folder), list(dict.fromkeys(read_csv(csv_path, "video", MEDIA)))
+        root = require_folder(video_folder, "video_folder")
+        names = list(dict.fromkeys(Path(name).as_posix() for name in read_csv(csv_path, "video", MEDIA)))
     else:
         root = Path(source or video_folder)
         files = find_media(root, leave_out=output)

@@ -28,6 +28,7 @@ except ImportError:
 
 SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".gif", ".mpg", ".mpeg", ".ts", ".wmv", ".flv", ".ogv")
 _BT709 = 1
+_MOST = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,8 @@ def write_video(path: Path | str, fps: Fraction, crf: int = 16) -> Iterator[Vide
     """
     if not isinstance(fps, (int, Fraction)) or fps <= 0:
         raise InputError(f"fps={fps!r} must be a positive whole number or Fraction")
+    if max(Fraction(fps).as_integer_ratio()) > _MOST:
+        raise InputError(f"fps={fps} cannot be stored: numerator and denominator go up to {_MOST}; use another rate")
     with whole_file(path) as part:
         writer = VideoWriter(part, fps, crf)
         try:

@@ -8,6 +8,7 @@ import platform
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 
@@ -18,6 +19,12 @@ from mg.metrics.metric import Metric
 from mg.metrics.tally import Tally, is_of_sets
 
 SPATIAL = "spatial_"  # before the name of a figure: of the image model alone
+
+
+def clear_report(folder: Path) -> None:
+    """Remove what an earlier run reported, so that no file of it can pass for this run's."""
+    for name in ("metrics.json", "clips.csv", "frames.csv", "curves.png"):
+        (folder / name).unlink(missing_ok=True)
 
 
 def write_report(
@@ -92,16 +99,20 @@ def _standard_error(values: list[float]) -> float | None:
 
 def _write_clips(path: Path, rows: list[dict[str, object]]) -> None:
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    with whole_file(path) as part, open(part, "w", encoding="utf-8", newline="") as file:
+    with whole_file(path) as part, _table(part) as file:
         writer = csv.DictWriter(file, columns, restval="")
         writer.writeheader()
         writer.writerows(rows)
 
 
+def _table(path: Path) -> TextIO:
+    return open(path, "w", encoding="utf-8", errors="surrogateescape", newline="")  # names may be any bytes
+
+
 def _write_frames(folder: Path, tally: Tally, names: list[str], group: int | None) -> list[dict[str, object]]:
     """Write frames.csv and curves.png in one pass over all scores; returns the rows of the clips."""
     rows, curves = [], Curves(names, group)
-    with whole_file(folder / "frames.csv") as part, open(part, "w", encoding="utf-8", newline="") as file:
+    with whole_file(folder / "frames.csv") as part, _table(part) as file:
         writer = csv.writer(file)
         writer.writerow(["file", "frame", *names])
         for row, scores in tally.kept():
@@ -116,6 +127,5 @@ def _write_frames(folder: Path, tally: Tally, names: list[str], group: int | Non
             )
             if row["kind"] == "video":
                 curves.add(table)
-    (folder / "curves.png").unlink(missing_ok=True)
     curves.draw(folder / "curves.png")
     return rows

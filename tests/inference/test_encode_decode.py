@@ -133,6 +133,16 @@ def test_ranks_share_the_clips_and_make_the_same_files(weights, source, tmp_path
     assert content(tmp_path / "two") == content(tmp_path / "one")
 
 
+def test_a_rank_refuses_what_another_rank_would_find(weights, source, tmp_path, monkeypatch):
+    monkeypatch.setattr(encode, "total", lambda count, ranks: count)
+    cache = tmp_path / "cache"
+    encoded(source / "c.png", cache, weights)
+    sources = find_sources(cache, source)  # a, c, sub/b: c is not of rank 0
+    with pytest.raises(InputError, match="num_frames"):
+        encode_files(sources, cache, Options(num_frames=1), weights, rank=0, ranks=2)
+    assert not (cache / "a.safetensors").exists()
+
+
 def test_other_weights_or_options_are_refused_unless_to_overwrite(weights, random_nano, source, tmp_path):
     cache = tmp_path / "cache"
     encoded(source, cache, weights)
@@ -180,6 +190,29 @@ def test_a_corrupt_clip_is_named_and_the_others_are_encoded(weights, source, tmp
         decode_files(cache / "a.safetensors", tmp_path / "out", weights)
     with pytest.raises(InputError, match="cannot be read as a video"):
         encoded(source / "bad.mp4", tmp_path / "single", weights)
+
+
+def test_a_later_run_forgets_what_failed_in_an_earlier_one(weights, source, tmp_path, monkeypatch):
+    monkeypatch.setattr(encode, "total", lambda count, ranks: count)
+    good = (source / "c.png").read_bytes()
+    (source / "c.png").write_text("no image")
+    sources, cache = find_sources(tmp_path / "cache", source), tmp_path / "cache"
+    assert encode_files(sources, cache, Options(), weights, rank=1, ranks=2) == 1
+    assert (cache / "failed_rank1.json").exists()
+    (source / "c.png").write_bytes(good)
+    assert encode_files(sources, cache, Options(), weights) == 0
+    assert not list(cache.glob("failed*"))
+
+
+def test_no_clip_is_in_a_cache_under_two_names(weights, source, tmp_path):
+    encoded(source, tmp_path / "cache", weights)
+    before = content(tmp_path / "cache")
+    write_image(source / "a.png", moving_frames(1)[0])
+    with pytest.raises(InputError, match="remove it, or name another folder") as error:
+        encoded(source, tmp_path / "cache", weights)
+    assert "a.safetensors" in str(error.value)
+    assert "a.mp4.safetensors" in str(error.value)
+    assert content(tmp_path / "cache") == before
 
 
 def test_names_stay_apart_and_inside(tmp_path):
@@ -232,9 +265,10 @@ def test_outside_files_that_are_no_latents_are_refused(weights, tmp_path):
     shape = (4, 1, 3, 2)
     bad = {
         "two.npz": (lambda p: np.savez(p, a=np.ones(shape), b=np.ones(shape)), "2 arrays"),
-        "int.npy": (lambda p: np.save(p, np.ones(shape, int)), "finite floats"),
-        "nan.npy": (lambda p: np.save(p, np.full(shape, np.nan)), "finite floats"),
-        "flat.npy": (lambda p: np.save(p, np.ones(shape[1:])), "finite floats"),
+        "int.npy": (lambda p: np.save(p, np.ones(shape, int)), "finite in fp32"),
+        "nan.npy": (lambda p: np.save(p, np.full(shape, np.nan)), "finite in fp32"),
+        "large.npy": (lambda p: np.save(p, np.full(shape, 1e300)), "finite in fp32"),
+        "flat.npy": (lambda p: np.save(p, np.ones(shape[1:])), "finite in fp32"),
         "other.npy": (lambda p: np.save(p, np.ones((5, *shape[1:]))), "use the model"),
         "text.npz": (lambda p: p.write_text("text"), "cannot be read|damaged"),
         "object.npy": (lambda p: np.save(p, np.array([{}]), allow_pickle=True), "cannot be read"),
@@ -245,6 +279,15 @@ def test_outside_files_that_are_no_latents_are_refused(weights, tmp_path):
         with pytest.raises(InputError, match=words):
             decode_files(tmp_path / name, tmp_path / "out", weights)
     assert not list((tmp_path / "out").glob("*.mp4"))
+
+
+def test_no_result_replaces_that_of_another_file(weights, tmp_path):
+    z = np.zeros((2, 4, 1, 3, 2), np.float32)
+    (tmp_path / "in").mkdir()
+    np.savez(tmp_path / "in" / "a.npz", z)
+    np.save(tmp_path / "in" / "a_0.npy", z[0])
+    assert decode_files(tmp_path / "in", tmp_path / "out", weights) == 1
+    assert "would replace that of" in (tmp_path / "out" / "failed.json").read_text()
 
 
 def test_tiles_are_recorded_and_used(tmp_path, source, random_nano):

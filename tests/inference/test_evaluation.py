@@ -1,7 +1,9 @@
 """Evaluation of a test set: batches, ranks, what failed, and the files of a report."""
 
 import csv
+import errno
 import json
+import os
 from fractions import Fraction
 
 import numpy as np
@@ -13,7 +15,7 @@ from mg.inference.options import Options
 from mg.inference.reconstruct import Saving, reconstruct
 from mg.inference.sources import find_sources
 from mg.io.image import read_image, write_image
-from mg.io.video import probe, read_frames, write_video
+from mg.io.video import VideoWriter, probe, read_frames, write_video
 from mg.metrics.choose import choose_metrics
 from mg.metrics.metric import PerFrame
 from mg.metrics.psnr import psnr
@@ -92,6 +94,25 @@ def test_a_batch_gives_the_figures_of_single_clips(test_set, weights, random_nan
     assert both["protocol"]["batch_size"] == 2
 
 
+def test_spellings_of_a_name_are_one_clip_and_the_folder_must_exist(test_set, tmp_path):
+    test_set["csv_path"].write_text("video\nb.mp4\n./a.mp4\n.//b.mp4\na.mp4\n")
+    sources = find_sources(tmp_path / "out", **test_set)
+    assert [(source.name, source.stem) for source in sources] == [("b.mp4", "b"), ("a.mp4", "a")]
+    with pytest.raises(InputError, match="none' is no folder"):
+        find_sources(tmp_path / "out", csv_path=test_set["csv_path"], video_folder=tmp_path / "none")
+
+
+def test_a_name_that_is_not_utf_8_is_as_good_as_any(test_set, weights, tmp_path):
+    folder = tmp_path / "names"
+    folder.mkdir()
+    name = os.fsdecode(b"caf\xe9.mp4")
+    (folder / name).write_bytes((test_set["video_folder"] / "a.mp4").read_bytes())
+    report = evaluated({"source": folder}, weights, tmp_path / "out", 0)
+    assert [row["file"] for row in report["clips"]] == [name]
+    for table in ("clips.csv", "frames.csv"):
+        assert b"\ncaf\xe9.mp4," in (tmp_path / "out" / table).read_bytes()
+
+
 def test_what_is_not_finite_in_a_batch_fails_alone(test_set, weights, random_nano, tmp_path):
     (tmp_path / "list.csv").write_text("video\nb.mp4\na.mp4\nc.mp4\n")
     calls, decode_tile = [], random_nano.decode_tile
@@ -113,6 +134,28 @@ def test_what_is_not_finite_in_a_batch_fails_alone(test_set, weights, random_nan
     assert [(row["file"], "not finite" in row["why"]) for row in report["failed"]] == [("a.mp4", True)]
 
 
+def test_a_clip_whose_files_cannot_be_finished_has_failed_and_nothing_else(test_set, weights, tmp_path, monkeypatch):
+    test_set["csv_path"].write_text("video\nb.mp4\npicture.png\n")
+
+    def full(writer):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(VideoWriter, "finish", full)
+    report = evaluated(test_set, weights, tmp_path / "out", 1)
+    assert [row["file"] for row in report["clips"]] == ["picture.png"]
+    assert [(row["file"], "No space" in row["why"]) for row in report["failed"]] == [("b.mp4", True)]
+
+
+def test_a_run_that_is_stopped_leaves_no_report_of_an_earlier_one(test_set, weights, tmp_path):
+    test_set["csv_path"].write_text("video\nb.mp4\n")
+    evaluated(test_set, weights, tmp_path / "out", 0, saving=Saving("none"))
+    sources = find_sources(tmp_path / "out", **test_set)
+    broken = PerFrame("broken", lambda *frames: 1 / 0, "of the test")
+    with pytest.raises(ZeroDivisionError):
+        reconstruct(sources, weights, tmp_path / "out", metrics=[broken], saving=Saving("none"))
+    assert not list((tmp_path / "out").iterdir())
+
+
 def test_folders_and_the_image_model_alone(test_set, weights, random_nano, tmp_path):
     (tmp_path / "list.csv").write_text("video\nb.mp4\npicture.png\n")
     saving = Saving("side_by_side", folders=True, spatial=True)
@@ -132,6 +175,16 @@ def test_folders_and_the_image_model_alone(test_set, weights, random_nano, tmp_p
     originals, spatial = (list(read_frames(tmp_path / f"out_{part}" / "b.mp4")) for part in ("ori", "spatial"))
     stored = np.mean([psnr(*pair) for pair in zip(originals, spatial)])
     assert report["clips"][0]["spatial_psnr"] == pytest.approx(stored, abs=1.5)  # H.264 in between
+
+
+def test_originals_are_never_written_over(test_set, weights, tmp_path):
+    folder = test_set["video_folder"].rename(tmp_path / "out_ori")
+    before = (folder / "a.mp4").read_bytes()
+    sources = find_sources(tmp_path / "out", folder / "a.mp4")
+    with pytest.raises(InputError, match="name another output folder"):
+        reconstruct(sources, weights, tmp_path / "out", saving=Saving("none", folders=True))
+    assert (folder / "a.mp4").read_bytes() == before
+    assert reconstruct(sources, weights, tmp_path / "out", saving=Saving("none")) == 0
 
 
 class Levels:
