@@ -23,7 +23,7 @@ class LatentSource:
     posterior a sample is drawn; it, and where a clip is cut, are functions of (seed, epoch, number) alone, so neither
     threads nor order change them. Processes (python_multiprocessing) would not see `epoch` change.
     frames: latent frames to cut out of each clip, anywhere; None keeps all. scaled: False gives raw latents.
-    Raises InputError for a cache without index, and for a clip that is shorter than `frames`.
+    Raises InputError for a cache without index or of several weights, and for a clip that is shorter than `frames`.
     """
 
     def __init__(self, cache: Path | str, seed: int = 0, frames: int | None = None, scaled: bool = True):
@@ -31,6 +31,12 @@ class LatentSource:
             raise InputError(f"seed={seed} must be at least 0, and frames={frames} at least 1 or None for all")
         self.cache, self.seed, self.frames, self.scaled, self.epoch = Path(cache), seed, frames, scaled, 0
         rows = read_index(cache)
+        weights = {row["weights_sha256"]: row["file"] for row in rows}
+        if len(weights) > 1:
+            raise InputError(
+                f"'{cache}' holds latents of {len(weights)} different weights (of '{min(weights.values())}' and "
+                f"'{max(weights.values())}'); encode each into a folder of its own"
+            )
         short = [row["file"] for row in rows if frames is not None and row["shape"][1] < frames]
         if short:
             raise InputError(

@@ -85,6 +85,7 @@ def reconstruct(
     total(0, ranks)
     try:
         sources = [_draw_sample(output / "sample_clip.mp4")] if sources is None else sources
+        batch_size = min(batch_size, len(sources))
         work = _Work(models, images, options, tally, output, saving, batch_size, only=len(sources) == 1)
         work.run(list(enumerate(sources)), rank, ranks)
         failed = total(work.failed, ranks)  # by then all ranks are through

@@ -149,24 +149,31 @@ def find_latents(folder: Path | str, suffixes: tuple[str, ...] = (SUFFIX,)) -> l
     return found
 
 
+_NEEDED = {"file", "shape", "weights_sha256"}
+
+
 def write_index(folder: Path | str) -> list[dict[str, Any]]:
     """Write the index of a cache, a row for every file in it; returns the rows."""
     rows = []
     for path in find_latents(folder):
         header, shape = read_header(path)
         row = {"file": path.relative_to(folder).as_posix(), "source": header.source, "shape": list(shape)}
-        rows.append({**row, **{field: getattr(header, field) for field in ("frames", "height", "width", "fps")}})
+        recorded = ("frames", "height", "width", "fps", "weights_sha256")
+        rows.append({**row, **{field: getattr(header, field) for field in recorded}})
     with whole_file(Path(folder) / INDEX) as part:
         part.write_text(json.dumps({"family": _FAMILY, "clips": rows}, indent=1) + "\n")
     return rows
 
 
 def read_index(folder: Path | str) -> list[dict[str, Any]]:
-    """Rows of a cache's index: file, source, shape, frames, height, width, fps. InputError if there is none."""
+    """Rows of a cache's index: file, source, shape, frames, height, width, fps, weights_sha256.
+
+    Raises InputError if there is none.
+    """
     path = require_file(Path(folder) / INDEX, "the index of a finished cache")
     try:
         content = json.loads(path.read_text())
-        if content["family"] != _FAMILY or not all({"file", "shape"} <= set(row) for row in content["clips"]):
+        if content["family"] != _FAMILY or not all(set(row) >= _NEEDED for row in content["clips"]):
             raise ValueError("it lists no latents")
         return content["clips"]
     except (ValueError, TypeError, KeyError, RecursionError) as error:

@@ -56,6 +56,14 @@ def test_crops_reach_every_place_and_keep_order(cache):
         LatentSource(cache, frames=6)
 
 
+def test_a_cache_of_several_weights_is_refused(cache):
+    arrays = {name: np.zeros((4, 5, 2, 2), np.float32) for name in ("mean", "std")}
+    write_latents(cache / "other.safetensors", Latents(replace(HEADER, weights_sha256="cd"), arrays))
+    write_index(cache)
+    with pytest.raises(InputError, match=r"2 different weights.*other\.safetensors"):
+        LatentSource(cache)
+
+
 def test_a_stored_sample_comes_as_it_is_and_codes_are_refused(cache):
     z = np.random.default_rng(0).standard_normal((4, 5, 2, 2)).astype(np.float32)
     write_latents(cache / "0.safetensors", Latents(replace(HEADER, kind="sample"), {"z": z}))

@@ -193,7 +193,13 @@ def test_an_index_lists_what_is_there(tmp_path):
     assert rows == read_index(tmp_path)
     assert [row["file"] for row in rows] == ["b.safetensors", "sub/a.safetensors"]
     size = {"frames": 17, "height": 20, "width": 31, "fps": "30000/1001"}
-    assert rows[1] == {"file": "sub/a.safetensors", "source": "sub/a.mp4", "shape": list(SHAPE), **size}
+    assert rows[1] == {
+        "file": "sub/a.safetensors",
+        "source": "sub/a.mp4",
+        "shape": list(SHAPE),
+        **size,
+        "weights_sha256": rows[0]["weights_sha256"],
+    }
     (tmp_path / "index.json").write_text(json.dumps({"clips": []}))
     with pytest.raises(InputError, match="no index"):
         read_index(tmp_path)
