@@ -7,6 +7,7 @@ are read as text, since Python 3.9 cannot evaluate them.
 from __future__ import annotations
 
 import argparse
+import inspect
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from difflib import get_close_matches
@@ -46,10 +47,14 @@ def write_recipe(path: Path | str, mapping: Mapping[str, Any]) -> None:
 
 
 def add_flags(parser: argparse.ArgumentParser, *classes: type) -> None:
-    """Add a flag for each field of the classes. A flag that is not given leaves nothing in the parsed arguments."""
+    """Add a flag for each field of the classes, with their docstrings as explanations.
+
+    A flag that is not given leaves nothing in the parsed arguments.
+    """
     _annotations(classes)
     for cls in classes:
-        group = parser.add_argument_group((cls.__doc__ or cls.__name__).splitlines()[0])
+        title, _, text = inspect.getdoc(cls).partition("\n")
+        group = parser.add_argument_group(title, text.strip().replace("%", "%%"))
         for field in fields(cls):
             _add_flag(group, field.name, field.type, "" if field.default is MISSING else f"default {field.default}")
 

@@ -10,6 +10,7 @@ import sys
 from typing import Callable
 
 import mindspore as ms
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 from mg.errors import InputError
 
@@ -83,7 +84,8 @@ def run_script(main: Callable[[], int | None]) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        code = main() or 0
+        with logging_redirect_tqdm():
+            code = main() or 0
     except InputError as error:
         code = _stop(f"error: {error}", 2)
     except BrokenPipeError:  # whoever read the output has closed it

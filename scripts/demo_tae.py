@@ -15,10 +15,11 @@ def parse_args() -> argparse.Namespace:
     parser = runtime.ArgumentParser(description=__doc__)
     flags.add_model_flags(parser)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=7860, help="(default: %(default)s)")
-    for name, what in (("max_frames", "frames of a clip"), ("max_side", "side in pixels"), ("max_megabytes", "upload")):
+    parser.add_argument("--port", type=int, default=7860, help="port to listen on (default: %(default)s)")
+    limits = {"max_frames": "most frames", "max_side": "longest side", "max_megabytes": "largest upload"}
+    for name, what in limits.items():
         default = getattr(Limits, name)
-        parser.add_argument(f"--{name}", type=int, default=default, help=f"largest {what} (default: %(default)s)")
+        parser.add_argument(f"--{name}", type=int, default=default, help=f"{what} of a clip (default: %(default)s)")
     return parser.parse_args()
 
 

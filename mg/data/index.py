@@ -44,8 +44,6 @@ def find_files(config: DataConfig) -> Files:
         videos=() if images and not config.takes_videos else tuple(videos),
         images=tuple(images) if config.takes_images else (),
     )
-    counts = (len(used.videos), len(videos), len(used.images), len(images), config.mixed_strategy)
-    logger.info("%s: %d of %d videos and %d of %d images are used, mixed_strategy=%s", where, *counts)
     return used
 
 

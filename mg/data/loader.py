@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,6 +20,8 @@ from mg.data.index import find_files
 from mg.data.plan import IMAGE, VIDEO, Position, Sample, StepPlan, choices, plan_steps, replacements
 from mg.errors import InputError
 from mg.io.pixels import to_clip
+
+logger = logging.getLogger(__name__)
 
 _MOST_REPLACEMENTS = 100  # so that a list with nothing good in it ends soon
 
@@ -81,6 +84,7 @@ class TrainingData:
         if rank >= ranks:
             raise InputError(f"rank={rank} must be below ranks={ranks}; ranks count from 0")
         found = find_files(config)
+        logger.info("learning from %d videos and %d images", len(found.videos), len(found.images))
         self.config, self.seed = config, seed
         self.files = {VIDEO: found.videos, IMAGE: found.images}
         self.bad_files: dict[str, str] = {}

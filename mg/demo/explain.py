@@ -114,7 +114,7 @@ def _open(request: Request, limits: Limits) -> tuple[Clip, list[str]]:
         info = video.probe(source)
         frames, total, fps = video.read_frames(source), min(info.frames, request.num_frames), info.fps
         if info.frames > total:
-            most = f" This page takes at most {limits.max_frames}." if info.frames > limits.max_frames else ""
+            most = f" This page takes at most {limits.max_frames}." if request.num_frames == limits.max_frames else ""
             notes.append(f"Cut to the first {total} of {info.frames} frames.{most}")
     first = next(frames)
     before = first.shape[:2]

@@ -72,7 +72,7 @@ def add_metric_flags(parser: argparse.ArgumentParser) -> None:
         "--metric", nargs="+", default=["psnr", "ssim"], choices=METRICS, help="what to report (default: psnr ssim)"
     )
     for field in fields(NetworkFiles):
-        text = f"network of {_NETWORKS[field.name]}; docs/evaluation.md says how to make the file"
+        text = f"network of {_NETWORKS[field.name]}; docs/metrics.md says how to make the file"
         parser.add_argument(f"--{field.name}", help=text)
 
 

@@ -19,8 +19,8 @@ BACKBONES = {"vgg": VGG16, "alex": AlexNet}
 FAMILIES = {name: f"lpips_{name}" for name in BACKBONES}
 NO_BIASES = "its VGG16 has no biases: distances are perceptual, but not LPIPS, and not comparable with published ones"
 _REMEDY = (
-    "make the file with 'python tools/convert_lpips.py --vgg VGG16 --heads HEADS --target FILE' "
-    "and give it as lpips_weights (docs/losses.md), "
+    "make the file with 'python tools/convert_lpips.py --vgg VGG16 --heads HEADS --target FILE', "
+    "for evaluation also with --alex ALEXNET, and give it as lpips_weights (docs/losses.md, docs/metrics.md), "
     "or do without: perceptual_weight: 0 in training, no lpips and flolpips among the metrics"
 )
 _SHIFT = (-0.030, -0.088, -0.188)  # ImageNet's mean and deviation for pixels in [-1, 1]

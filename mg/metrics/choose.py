@@ -19,7 +19,7 @@ from mg.metrics.ssim import ssim
 
 @dataclass(frozen=True)
 class NetworkFiles:
-    """Files of the networks that some metrics need; docs/evaluation.md says how to make them."""
+    """Files of the networks that some metrics need; docs/metrics.md says how to make them."""
 
     lpips_weights: str | None = None
     flow_onnx: str | None = None

@@ -7,7 +7,7 @@ import json
 import logging
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, nullcontext
+from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -81,7 +81,10 @@ def train(recipe: Recipe, output_path: Path | str, resume: bool | str = False) -
     runtime.setup(recipe.training.device_target, recipe.training.mode, recipe.training.jit_level)
     rank, ranks = distributed.start()
     folder = make_folder(output_path)
-    with lock(folder) if rank == 0 else nullcontext():
+    with ExitStack() as stack:
+        if rank == 0:
+            stack.enter_context(lock(folder))
+            stack.enter_context(text_log(folder / "train.log"))
         return Run(recipe, folder, resume, rank, ranks).go()
 
 
@@ -135,8 +138,7 @@ class Run:
             write_recipe(self.folder / "model.yaml", model)
         steps = closing(iter(data))
         bar = tqdm(total=training.max_steps, initial=progress.step, unit="step", disable=self.rank > 0)
-        text = text_log(self.folder / "train.log") if self.rank == 0 else nullcontext()
-        with steps as steps, bar, self.log or nullcontext(), self.request, text:
+        with steps as steps, bar, self.log or nullcontext(), self.request:
             try:
                 while progress.step < training.max_steps and not self.stop:
                     self._one(self._next(steps), bar)
@@ -149,6 +151,8 @@ class Run:
                 self._save()
             if self.stop:
                 logger.info("stopped and saved after %d steps; go on with --resume", progress.step)
+            else:
+                logger.info("%d steps are done; the weights are %s", progress.step, self.folder / "last.safetensors")
         return INTERRUPTED if self.stop else 0
 
     def _next(self, steps: Iterator[Step]) -> Step:

@@ -51,7 +51,7 @@ def test_a_clip(models, tmp_path):
         assert (info.frames, info.height, info.width, info.fps) == (11, 33, 41, 10)
     assert told.latent_shape == (4, 2, 5, 6)
     assert told.compression == pytest.approx(3 * 11 * 33 * 41 / (4 * 2 * 5 * 6))
-    assert told.notes == ["Cut to the first 11 of 20 frames. This page takes at most 16."]
+    assert told.notes == ["Cut to the first 11 of 20 frames."]
     captions = [caption for _, caption in told.latents]
     assert captions == ["latent frame 1: frames 1 to 8", "latent frame 2: frames 9 to 11"]
     assert all(read_image(path).std() > 5 for path in (told.curves, *(path for path, _ in told.latents)))

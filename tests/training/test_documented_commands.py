@@ -4,6 +4,7 @@ import re
 import runpy
 import shlex
 import subprocess
+from dataclasses import fields
 
 import pytest
 from conftest import ROOT, run
@@ -49,6 +50,13 @@ def test_recipes_are_whole(path):
     assert training.model == "tae"
     assert data.image_size
     assert objective.weights
+
+
+def test_every_key_is_documented():
+    text = TEXT + (ROOT / "docs" / "losses.md").read_text()
+    keys = [field.name for config in RECIPE for field in fields(config)]
+    assert len(keys) > 50
+    assert not [key for key in keys if f"`{key}`" not in text]
 
 
 def test_launchers_pass_their_flags_on(tmp_path):
