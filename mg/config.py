@@ -54,7 +54,7 @@ def add_flags(parser: argparse.ArgumentParser, *classes: type) -> None:
     _annotations(classes)
     for cls in classes:
         title, _, text = inspect.getdoc(cls).partition("\n")
-        group = parser.add_argument_group(title, text.strip().replace("%", "%%"))
+        group = parser.add_argument_group(title.rstrip("."), text.strip().replace("%", "%%"))
         for field in fields(cls):
             _add_flag(group, field.name, field.type, "" if field.default is MISSING else f"default {field.default}")
 
