@@ -147,6 +147,7 @@ class _Time:
         waiting, states = None, []
         for start, stop, samples, last in self.windows(pieces):
             result, states = process(samples, states)
+            del samples
             if states and self.overlap:
                 raise InputError(
                     "this model hands a state from window to window, which then cannot overlap; "
@@ -164,23 +165,24 @@ class _Time:
     def windows(self, pieces: Iterable[np.ndarray]) -> Iterator[tuple[int, int, np.ndarray, bool]]:
         """Cut a stream: first and last latent frame, samples and whether it is the last, of each window.
 
-        The samples are valid until the next window is asked for.
+        A window is handed over: while others work on what became of it, only what the next one shares is kept.
         """
         start, filled, buffer = 0, 0, None
         for piece in pieces:
             if buffer is None:
-                most = self.into(2 * self.tile) - self.into(self.tile)
-                buffer = np.empty((*piece.shape[:2], most, *piece.shape[3:]), piece.dtype)
+                buffer = self.buffer(start, piece)
             elif piece.shape[:2] + piece.shape[3:] != buffer.shape[:2] + buffer.shape[3:]:
                 before = (*buffer.shape[:2], "T", *buffer.shape[3:])
                 raise InputError(f"a stream of {before} goes on with {piece.shape}; all its pieces must have one size")
             while piece.shape[2]:
                 if filled == self.length(start):
-                    yield start, start + self.tile, buffer[:, :, :filled], False
                     following = start + self.tile - self.overlap
-                    moved = self.into(following) - self.into(start)
-                    start, filled = following, filled - moved
-                    buffer[:, :, :filled] = buffer[:, :, moved : moved + filled].copy()
+                    shared = buffer[:, :, self.into(following) - self.into(start) :].copy()
+                    window, buffer = [buffer], None
+                    yield start, start + self.tile, window.pop(), False
+                    start, filled = following, shared.shape[2]
+                    buffer = self.buffer(start, piece)
+                    buffer[:, :, :filled] = shared
                 taken = min(self.length(start) - filled, piece.shape[2])
                 buffer[:, :, filled : filled + taken] = piece[:, :, :taken]
                 filled, piece = filled + taken, piece[:, :, taken:]
@@ -188,9 +190,15 @@ class _Time:
             raise InputError("the stream is empty; give it at least one frame")
         stop = self.latent_frames(self.into(start) + filled)
         if start > 0:
-            buffer[:, :, filled:] = buffer[:, :, filled - 1 : filled]
+            # A copy, since NumPy would make one as large as what is filled.
+            buffer[:, :, filled:] = buffer[:, :, filled - 1 : filled].copy()
             filled = self.length(start)
-        yield start, stop, buffer[:, :, :filled], True
+        window, buffer = [buffer[:, :, :filled]], None
+        yield start, stop, window.pop(), True
+
+    def buffer(self, start: int, piece: np.ndarray) -> np.ndarray:
+        """Room for the window that begins at latent frame `start`, of samples like those of a piece."""
+        return np.empty((*piece.shape[:2], self.length(start), *piece.shape[3:]), piece.dtype)
 
     def length(self, start: int) -> int:
         """Samples of the window that begins at latent frame `start`."""
