@@ -58,8 +58,8 @@ def find_sources(
         root = require_folder(video_folder, "video_folder")
         names = list(dict.fromkeys(Path(name).as_posix() for name in read_csv(csv_path, "video", MEDIA)))
     else:
-        root = Path(source or video_folder)
-        files = find_media(root, leave_out=output)
+        given = video_folder if source is None else source
+        root, files = Path(given), find_media(given, leave_out=output)
         root = root if root.is_dir() else root.parent
         names = [file.relative_to(root).as_posix() for file in files]
     outside = [name for name in names if Path(name).is_absolute() or ".." in Path(name).parts]
