@@ -238,13 +238,21 @@ class _Space:
             inputs = np.concatenate(inputs + inputs[-1:] * (batch - len(chosen)))
             results, state = self.compute(inputs, state, reference)
             after.append(state)
-            for ((row, row_weight), (column, column_weight)), result in zip(chosen, np.split(results, batch)):
-                if out is None:
-                    out = np.zeros((*result.shape[:3], height * self.out_unit, width * self.out_unit), np.float32)
-                part, weight = _cut(out, row, column, self.out_unit), np.outer(row_weight, column_weight)
-                for index in range(result.shape[2]):  # a product of the whole tile would be one buffer more
-                    part[:, :, index] += result[:, :, index] * weight
+            results = np.split(results, batch)
+            if out is None:
+                out = np.zeros((*results[0].shape[:3], height * self.out_unit, width * self.out_unit), np.float32)
+            for spot, result in zip(chosen, results):
+                self.add(out, result, *spot)
+            del inputs, results, result  # while the next tiles are computed
         return out, _given(after)
+
+    def add(
+        self, out: np.ndarray, result: np.ndarray, row: tuple[Window, np.ndarray], column: tuple[Window, np.ndarray]
+    ) -> None:
+        """Add a tile to the whole; row and column: where it lies, and its weights there."""
+        part, weight = _cut(out, row[0], column[0], self.out_unit), np.outer(row[1], column[1])
+        for index in range(result.shape[2]):  # a product of the whole tile would be one buffer more
+            part[:, :, index] += result[:, :, index] * weight
 
     def plan(self, units: int) -> list[tuple[Window, np.ndarray]]:
         """Each window of an axis, in units, with the weights of what comes out of it."""
