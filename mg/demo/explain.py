@@ -137,9 +137,9 @@ def _draw_latents(tae: TemporalAutoencoder, z: np.ndarray, frames: int, folder: 
     limit = float(np.percentile(np.abs(scaled), 99.5)) or 1.0
     drawn = []
     for index in np.unique(np.linspace(0, z.shape[1] - 1, MOST_LATENT_PICTURES).round().astype(int)):
-        first, last = tae.frames(index) + 1, min(tae.frames(index + 1), frames)
+        first, last = tae.frames(index), min(tae.frames(index + 1), frames) - 1
         of_frames = f"frames {first} to {last}" if last > first else f"frame {first}"
-        path = folder / f"latents_{index + 1}.png"
+        path = folder / f"latents_{index}.png"
         draw_latents(path, scaled[:, index], limit)
-        drawn.append((path, f"latent frame {index + 1}: {of_frames}"))
+        drawn.append((path, f"latent frame {index}: {of_frames}"))
     return drawn

@@ -110,8 +110,8 @@ def test_a_real_clip(ask, shared):
     assert got["download"]["value"].endswith("pigs_314x273_reconstruction.mp4")
     assert read_image(got["curves"]["value"]).std() > 5
     assert [entry["caption"] for entry in got["latents"]["value"]] == [
-        "latent frame 1: frames 1 to 8",
-        "latent frame 2: frame 9",
+        "latent frame 0: frames 0 to 7",
+        "latent frame 1: frame 8",
     ]
     assert all(read_image(entry["image"]).std() > 5 for entry in got["latents"]["value"])
 

@@ -53,7 +53,7 @@ def test_a_clip(models, tmp_path):
     assert told.compression == pytest.approx(3 * 11 * 33 * 41 / (4 * 2 * 5 * 6))
     assert told.notes == ["Cut to the first 11 of 20 frames."]
     captions = [caption for _, caption in told.latents]
-    assert captions == ["latent frame 1: frames 1 to 8", "latent frame 2: frames 9 to 11"]
+    assert captions == ["latent frame 0: frames 0 to 7", "latent frame 1: frames 8 to 10"]
     assert all(read_image(path).std() > 5 for path in (told.curves, *(path for path, _ in told.latents)))
     assert told_of == sorted(told_of)
     assert 0 <= told_of[0] < told_of[-1] <= 1
