@@ -27,7 +27,7 @@ from tqdm import tqdm
 from mg import runtime
 from mg.data.sample_clip import draw_sample_clip
 from mg.data.transforms import resize_and_crop
-from mg.files import whole_file
+from mg.files import make_folder, whole_file
 from mg.io.video import write_video
 from mg.models.tiling import Tiles, decode_stream, encode_stream
 
@@ -110,6 +110,7 @@ def main() -> None:
     args = parser.parse_args()
     if args.one:
         return stream_stand_in(*args.one)
+    make_folder(Path(args.output_path).parent)
     rows = {}
     for case in args.case:
         rows[case] = [measure(*one) for one in CASES[case]]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
@@ -16,7 +17,7 @@ from tqdm import tqdm
 from mg import runtime
 from mg.data.transforms import resize_and_crop
 from mg.errors import InputError
-from mg.files import whole_file
+from mg.files import make_folder, whole_file
 from mg.io import pixels, video
 from mg.io.media import find_media, is_video
 from mg.metrics.seams import step_ratio
@@ -124,6 +125,7 @@ def main() -> None:
     parser.add_argument("--tile_batch", type=int, default=2)
     parser.add_argument("--device_target", default="CPU", choices=runtime.DEVICES)
     args = parser.parse_args()
+    make_folder(Path(args.output_path).parent)
     runtime.setup(args.device_target)
     tiles = Tiles(spatial_tile=args.spatial_tile, spatial_overlap=args.spatial_overlap, tile_batch=args.tile_batch)
     if args.num_frames < 1 or args.max_side < 16:
