@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from mindspore import Tensor, nn
+from mindspore import nn
 
-from mg.losses.vgg import MaxPool
+from mg.losses.backbone import Backbone, MaxPool
 from mg.models.layers.conv import Conv2d
 
 
-class AlexNet(nn.Cell):
+class AlexNet(Backbone):
     """The five convolutions of AlexNet, one tower, as in torchvision.  Krizhevsky (arXiv 1404.5997).
 
     (N, 3, H, W), H and W at least 31 -> five features: each convolution's ReLU.
@@ -19,25 +19,16 @@ class AlexNet(nn.Cell):
     least_side = 31
 
     def __init__(self):
-        super().__init__()
-        self.features = nn.CellList(
+        super().__init__(
             [
                 *(_conv(3, 64, 11, stride=4, padding=2), nn.ReLU(), MaxPool(3)),
                 *(_conv(64, 192, 5, padding=2), nn.ReLU(), MaxPool(3)),
                 *(_conv(192, 384, 3, padding=1), nn.ReLU()),
                 *(_conv(384, 256, 3, padding=1), nn.ReLU()),
                 *(_conv(256, 256, 3, padding=1), nn.ReLU()),
-            ]
+            ],
+            taps=(1, 4, 7, 9, 11),
         )
-        self.taps = (1, 4, 7, 9, 11)
-
-    def construct(self, x: Tensor) -> tuple[Tensor, ...]:
-        found = []
-        for number, layer in enumerate(self.features):
-            x = layer(x)
-            if number in self.taps:
-                found.append(x)
-        return tuple(found)
 
     @staticmethod
     def sizes(height: int, width: int) -> list[tuple[int, int]]:

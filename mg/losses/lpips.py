@@ -92,13 +92,6 @@ class Distance(nn.Cell):
         return ((x.astype(mstype.float32) - self.shift) / self.scale).astype(x.dtype)
 
 
-class VGGDistance(Distance):
-    """`Distance` on VGG16."""
-
-    def __init__(self):
-        super().__init__("vgg")
-
-
 class LPIPS(Distance):
     """Distances of images: (N, 3, H, W) in [-1, 1], twice -> (N,) in fp32.  H and W at least 16 (VGG) or 31 (Alex).
 

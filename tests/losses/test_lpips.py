@@ -10,13 +10,13 @@ from mindspore import Tensor, nn
 
 from mg.errors import InputError
 from mg.losses import lpips
-from mg.losses.lpips import LPIPS, Head, VGGDistance, perceptual
+from mg.losses.lpips import LPIPS, Distance, Head, perceptual
 from mg.models import weights
 
 
 def golden_network(shared):
     """The seeded backbone of the golden folder's README under the published heads."""
-    network, rs = VGGDistance(), np.random.RandomState(7)
+    network, rs = Distance("vgg"), np.random.RandomState(7)
     parameters = weights.named_parameters(network)
     for name, p in parameters.items():
         if name.startswith("vgg.") and name.endswith(".weight"):
@@ -102,7 +102,7 @@ def test_other_weights_are_refused(tmp_path):
 
 
 def test_weights_without_biases_say_so_each_time(tmp_path, caplog):
-    lpips.write(tmp_path / "x.safetensors", VGGDistance(), biases=False, dtype="fp16")
+    lpips.write(tmp_path / "x.safetensors", Distance("vgg"), biases=False, dtype="fp16")
     with caplog.at_level(logging.WARNING):
         assert not LPIPS(tmp_path / "x.safetensors").biases
     assert "not LPIPS" in caplog.text

@@ -10,7 +10,7 @@ from mindspore import nn
 from mg.errors import InputError
 from mg.losses import lpips
 from mg.losses.kl import kl
-from mg.losses.lpips import VGGDistance, perceptual
+from mg.losses.lpips import Distance, perceptual
 from mg.losses.objective import Objective, ObjectiveConfig
 from mg.losses.outlier_penalty import outlier_penalty
 from mg.losses.reconstruction import reconstruction
@@ -32,7 +32,7 @@ def test_defaults_are_the_specified_weights():
 
 
 def test_total_is_the_weighted_sum_of_all_terms(tmp_path):
-    network = VGGDistance()
+    network = Distance("vgg")
     lpips.write(tmp_path / "lpips.ckpt", network, biases=True)
     config = ObjectiveConfig(
         reconstruction_weight=0.5,
