@@ -17,11 +17,12 @@ from tqdm import tqdm
 from mg.data.transforms import covering_size, resize_and_crop
 from mg.errors import InputError
 from mg.files import make_folder
+from mg.inference.options import MAX_SIZE
 from mg.io import image, video
 from mg.io.media import find_media, is_image
 from mg.metrics.metric import Metric
 from mg.metrics.report import clear_report, summary, summary_of, write_report
-from mg.metrics.tally import Tally
+from mg.metrics.tally import ClipScores, Tally
 
 logger = logging.getLogger(__name__)
 
@@ -52,8 +53,10 @@ class Sampling:
                 raise InputError(f"{name}={value} must be at least 1")
         for name in ("resolution", "crop_size"):
             value = getattr(self, name)
-            if value is not None and not _MIN_SIZE <= value <= 16384:
-                raise InputError(f"{name}={value} must be from {_MIN_SIZE} to 16384; leave it out to keep the size")
+            if value is not None and not _MIN_SIZE <= value <= MAX_SIZE:
+                raise InputError(
+                    f"{name}={value} must be from {_MIN_SIZE} to {MAX_SIZE}; leave it out to keep the size"
+                )
         if self.resolution and self.crop_size and self.crop_size > self.resolution:
             raise InputError(f"crop_size={self.crop_size} must not exceed resolution={self.resolution}")
 
@@ -154,7 +157,7 @@ def _score(
     name: str, real: Path, generated: Path, tally: Tally, sampling: Sampling
 ) -> tuple[dict[str, object], dict[str, np.ndarray]]:
     (originals, fps), (recons, _) = (_open(path, sampling) for path in (real, generated))
-    scores, count = tally.scores(), 0
+    scores, count = ClipScores(tally.metrics), 0
     bar = tqdm(zip_longest(originals, recons), desc=name, unit="frame", leave=False)
     for original, recon in bar:
         if original is None or recon is None:
@@ -174,7 +177,5 @@ def _score(
 def _protocol(sampling: Sampling) -> dict[str, object]:
     options = {name: str(value) if isinstance(value, Fraction) else value for name, value in asdict(sampling).items()}
     return {
-        "mean": "of a clip over its frames; of the set over clips, each counted once",
-        "standard_error": "deviation between clips (n - 1) / sqrt(n)",
         "options": options,
     }

@@ -232,8 +232,6 @@ def _shape(numbered: tuple[int, Clip]) -> tuple[int, tuple[int, int]]:
 
 def _protocol(models: Models, options: Options, batch_size: int) -> dict[str, object]:
     return {
-        "mean": "of a clip over its frames; of the set over clips, each counted once",
-        "standard_error": "deviation between clips (n - 1) / sqrt(n)",
         "latents": "sample of the posterior" if options.sample else "mean of the posterior",
         "rounding": "clipped to [-1, 1], rounded to the nearest of 256 levels",
         "resize": "cover, then centre crop" if options.image_size else "none",

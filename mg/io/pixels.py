@@ -8,7 +8,7 @@ _HALF_RANGE = 127.5
 
 
 def to_clip(frames: np.ndarray) -> np.ndarray:
-    """(T, H, W, 3) uint8 RGB -> (3, T, H, W) fp32 in [-1, 1]."""
+    """(T, H, W, 3) uint8 RGB, or levels in between -> (3, T, H, W) fp32 in [-1, 1]."""
     clip = frames.transpose(3, 0, 1, 2).astype(np.float32)
     clip /= _HALF_RANGE
     clip -= 1.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from mg.io.pixels import to_clip
 from mg.metrics.onnx import Network, Shape
 
 BATCH = 8  # where the file leaves the size of a batch free
@@ -20,7 +21,7 @@ def network_pixels(frame: np.ndarray, side: int) -> np.ndarray:
     down, across = down[:, None, None], across[:, None]
     rows = frame[top] * (1 - down) + frame[bottom] * down
     pixels = rows[:, left] * (1 - across) + rows[:, right] * across
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1)) * np.float32(2 / 255) - 1
+    return np.ascontiguousarray(to_clip(pixels[None])[:, 0])
 
 
 class PairedFeatures:

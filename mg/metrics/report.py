@@ -15,7 +15,6 @@ import numpy as np
 from mg.files import whole_file
 from mg.metrics.choose import METRICS
 from mg.metrics.curves import Curves
-from mg.metrics.metric import Metric
 from mg.metrics.tally import Tally, is_of_sets
 
 SPATIAL = "spatial_"  # before the name of a figure: of the image model alone
@@ -32,8 +31,8 @@ def write_report(
 ) -> dict[str, object]:
     """Write metrics.json, clips.csv, frames.csv and, of videos, curves.png; returns what metrics.json holds.
 
-    protocol: all that the figures depend on; the metrics and the versions of packages are added. run: what may differ
-    between runs that give the same figures.
+    protocol: all that the figures depend on; metrics, kinds of means and versions of packages are added.
+    run: what may differ between runs that give the same figures.
     group: frames of a latent frame, for curves by the position in it.
     """
     names = [metric.name for metric in tally.metrics if not is_of_sets(metric)]
@@ -49,18 +48,19 @@ def write_report(
         "set": tally.distances() if rows else {},
         "clips": rows,
         "failed": tally.failed(),
-        "protocol": {"metrics": about(tally.metrics), **protocol, "versions": _versions()},
+        "protocol": {
+            "metrics": {metric.name: metric.about for metric in tally.metrics},
+            "mean": "of a clip over its frames; of the set over clips, each counted once",
+            "standard_error": "deviation between clips (n - 1) / sqrt(n)",
+            **protocol,
+            "versions": _versions(),
+        },
         "run": run,
     }
     _write_clips(folder / "clips.csv", rows)
     with whole_file(folder / "metrics.json") as part:
         part.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n")
     return report
-
-
-def about(metrics: Sequence[Metric]) -> dict[str, dict[str, str]]:
-    """What a report says of each metric."""
-    return {metric.name: metric.about for metric in metrics}
 
 
 def mean(rows: Sequence[dict[str, object]], names: Sequence[str]) -> dict[str, float | int | None]:

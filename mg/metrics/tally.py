@@ -31,10 +31,6 @@ class Tally:
         """Forget everything; for rank 0 at the start and at the end."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def scores(self) -> ClipScores:
-        """An empty one, for the next clip."""
-        return ClipScores(self.metrics)
-
     def keep(self, number: int, row: dict[str, object], scores: dict[str, np.ndarray]) -> None:
         """What there is to say of clip `number`, and its scores by metric."""
         with whole_file(self.folder / f"{number:08}.npz") as part:

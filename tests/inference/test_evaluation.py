@@ -25,7 +25,7 @@ NAMES = ["b.mp4", "a.mp4", "missing.mp4", "short.mp4", "bad.mp4", "picture.png",
 
 
 @pytest.fixture
-def test_set(tmp_path):
+def listed(tmp_path):
     """Arguments for a list of five good files, one of them twice and one shorter, and two bad ones."""
     folder = tmp_path / "videos"
     for seed, (name, count) in enumerate((("a", 9), ("b", 9), ("c", 9), ("short", 5))):
@@ -39,15 +39,15 @@ def test_set(tmp_path):
     return {"csv_path": tmp_path / "list.csv", "video_folder": folder}
 
 
-def evaluated(test_set, weights, output, code=2, **more):
+def evaluated(listed, weights, output, code=2, **more):
     options = Options(num_frames=9, image_size=(24, 16), sample=more.pop("sample", False))
-    sources = find_sources(output, **test_set)
+    sources = find_sources(output, **listed)
     assert reconstruct(sources, weights, output, options=options, **more) == code
     return json.loads((output / "metrics.json").read_text())
 
 
-def test_each_good_clip_counts_once_and_each_bad_one_is_named(test_set, weights, tmp_path):
-    report = evaluated(test_set, weights, tmp_path / "out", saving=Saving("none"))
+def test_each_good_clip_counts_once_and_each_bad_one_is_named(listed, weights, tmp_path):
+    report = evaluated(listed, weights, tmp_path / "out", saving=Saving("none"))
     assert [row["file"] for row in report["clips"]] == ["b.mp4", "a.mp4", "short.mp4", "picture.png", "c.mp4"]
     assert [row["frames"] for row in report["clips"]] == [9, 9, 5, 1, 9]
     assert [row["file"] for row in report["failed"]] == ["missing.mp4", "bad.mp4"]
@@ -76,12 +76,12 @@ def test_each_good_clip_counts_once_and_each_bad_one_is_named(test_set, weights,
 
 
 @pytest.mark.parametrize("sample", [False, True])
-def test_a_batch_gives_the_figures_of_single_clips(test_set, weights, random_nano, tmp_path, sample):
-    alone = evaluated(test_set, weights, tmp_path / "alone", sample=sample, saving=Saving("none"))
+def test_a_batch_gives_the_figures_of_single_clips(listed, weights, random_nano, tmp_path, sample):
+    alone = evaluated(listed, weights, tmp_path / "alone", sample=sample, saving=Saving("none"))
     computed, decode_tile = [], random_nano.decode_tile
     random_nano.decode_tile = lambda z, *more: computed.append(len(z)) or decode_tile(z, *more)
     try:
-        both = evaluated(test_set, weights, tmp_path / "both", sample=sample, saving=Saving("none"), batch_size=2)
+        both = evaluated(listed, weights, tmp_path / "both", sample=sample, saving=Saving("none"), batch_size=2)
     finally:
         del random_nano.decode_tile
     # b and a; the missing one and short; bad and the picture; c: always two are computed
@@ -94,26 +94,26 @@ def test_a_batch_gives_the_figures_of_single_clips(test_set, weights, random_nan
     assert both["protocol"]["batch_size"] == 2
 
 
-def test_spellings_of_a_name_are_one_clip_and_the_folder_must_exist(test_set, tmp_path):
-    test_set["csv_path"].write_text("video\nb.mp4\n./a.mp4\n.//b.mp4\na.mp4\n")
-    sources = find_sources(tmp_path / "out", **test_set)
+def test_spellings_of_a_name_are_one_clip_and_the_folder_must_exist(listed, tmp_path):
+    listed["csv_path"].write_text("video\nb.mp4\n./a.mp4\n.//b.mp4\na.mp4\n")
+    sources = find_sources(tmp_path / "out", **listed)
     assert [(source.name, source.stem) for source in sources] == [("b.mp4", "b"), ("a.mp4", "a")]
     with pytest.raises(InputError, match="none' is no folder"):
-        find_sources(tmp_path / "out", csv_path=test_set["csv_path"], video_folder=tmp_path / "none")
+        find_sources(tmp_path / "out", csv_path=listed["csv_path"], video_folder=tmp_path / "none")
 
 
-def test_a_name_that_is_not_utf_8_is_as_good_as_any(test_set, weights, tmp_path):
+def test_a_name_that_is_not_utf_8_is_as_good_as_any(listed, weights, tmp_path):
     folder = tmp_path / "names"
     folder.mkdir()
     name = os.fsdecode(b"caf\xe9.mp4")
-    (folder / name).write_bytes((test_set["video_folder"] / "a.mp4").read_bytes())
+    (folder / name).write_bytes((listed["video_folder"] / "a.mp4").read_bytes())
     report = evaluated({"source": folder}, weights, tmp_path / "out", 0)
     assert [row["file"] for row in report["clips"]] == [name]
     for table in ("clips.csv", "frames.csv"):
         assert b"\ncaf\xe9.mp4," in (tmp_path / "out" / table).read_bytes()
 
 
-def test_what_is_not_finite_in_a_batch_fails_alone(test_set, weights, random_nano, tmp_path):
+def test_what_is_not_finite_in_a_batch_fails_alone(listed, weights, random_nano, tmp_path):
     (tmp_path / "list.csv").write_text("video\nb.mp4\na.mp4\nc.mp4\n")
     calls, decode_tile = [], random_nano.decode_tile
 
@@ -127,39 +127,39 @@ def test_what_is_not_finite_in_a_batch_fails_alone(test_set, weights, random_nan
 
     random_nano.decode_tile = poisoned
     try:
-        report = evaluated(test_set, weights, tmp_path / "out", 1, saving=Saving("none"), batch_size=2)
+        report = evaluated(listed, weights, tmp_path / "out", 1, saving=Saving("none"), batch_size=2)
     finally:
         del random_nano.decode_tile
     assert [row["file"] for row in report["clips"]] == ["b.mp4", "c.mp4"]
     assert [(row["file"], "not finite" in row["why"]) for row in report["failed"]] == [("a.mp4", True)]
 
 
-def test_a_clip_whose_files_cannot_be_finished_has_failed_and_nothing_else(test_set, weights, tmp_path, monkeypatch):
-    test_set["csv_path"].write_text("video\nb.mp4\npicture.png\n")
+def test_a_clip_whose_files_cannot_be_finished_has_failed_and_nothing_else(listed, weights, tmp_path, monkeypatch):
+    listed["csv_path"].write_text("video\nb.mp4\npicture.png\n")
 
     def full(writer):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(VideoWriter, "finish", full)
-    report = evaluated(test_set, weights, tmp_path / "out", 1)
+    report = evaluated(listed, weights, tmp_path / "out", 1)
     assert [row["file"] for row in report["clips"]] == ["picture.png"]
     assert [(row["file"], "No space" in row["why"]) for row in report["failed"]] == [("b.mp4", True)]
 
 
-def test_a_run_that_is_stopped_leaves_no_report_of_an_earlier_one(test_set, weights, tmp_path):
-    test_set["csv_path"].write_text("video\nb.mp4\n")
-    evaluated(test_set, weights, tmp_path / "out", 0, saving=Saving("none"))
-    sources = find_sources(tmp_path / "out", **test_set)
+def test_a_run_that_is_stopped_leaves_no_report_of_an_earlier_one(listed, weights, tmp_path):
+    listed["csv_path"].write_text("video\nb.mp4\n")
+    evaluated(listed, weights, tmp_path / "out", 0, saving=Saving("none"))
+    sources = find_sources(tmp_path / "out", **listed)
     broken = PerFrame("broken", lambda *frames: 1 / 0, "of the test")
     with pytest.raises(ZeroDivisionError):
         reconstruct(sources, weights, tmp_path / "out", metrics=[broken], saving=Saving("none"))
     assert not list((tmp_path / "out").iterdir())
 
 
-def test_folders_and_the_image_model_alone(test_set, weights, random_nano, tmp_path):
+def test_folders_and_the_image_model_alone(listed, weights, random_nano, tmp_path):
     (tmp_path / "list.csv").write_text("video\nb.mp4\npicture.png\n")
     saving = Saving("side_by_side", folders=True, spatial=True)
-    report = evaluated(test_set, weights, tmp_path / "out", 0, saving=saving)
+    report = evaluated(listed, weights, tmp_path / "out", 0, saving=saving)
     for ending in ("ori", "rec", "spatial"):
         folder = tmp_path / f"out_{ending}"
         assert sorted(path.name for path in folder.iterdir()) == ["b.mp4", "picture.png"]
@@ -177,8 +177,8 @@ def test_folders_and_the_image_model_alone(test_set, weights, random_nano, tmp_p
     assert report["clips"][0]["spatial_psnr"] == pytest.approx(stored, abs=1.5)  # H.264 in between
 
 
-def test_originals_are_never_written_over(test_set, weights, tmp_path):
-    folder = test_set["video_folder"].rename(tmp_path / "out_ori")
+def test_originals_are_never_written_over(listed, weights, tmp_path):
+    folder = listed["video_folder"].rename(tmp_path / "out_ori")
     before = (folder / "a.mp4").read_bytes()
     sources = find_sources(tmp_path / "out", folder / "a.mp4")
     with pytest.raises(InputError, match="name another output folder"):
@@ -212,7 +212,7 @@ class _Levels:
         return np.array(self.kept, np.float32)
 
 
-def test_metrics_of_a_set_and_metrics_without_a_score(test_set, weights, tmp_path):
+def test_metrics_of_a_set_and_metrics_without_a_score(listed, weights, tmp_path):
     class Steps(PerFrame):
         def scorer(self):
             scorer = super().scorer()
@@ -221,7 +221,7 @@ def test_metrics_of_a_set_and_metrics_without_a_score(test_set, weights, tmp_pat
             return scorer
 
     steps = Steps("steps", lambda original, recon: 1.0, "none for the first frame")
-    report = evaluated(test_set, weights, tmp_path / "out", metrics=[steps, Levels()], saving=Saving("none"))
+    report = evaluated(listed, weights, tmp_path / "out", metrics=[steps, Levels()], saving=Saving("none"))
     assert [row["steps"] for row in report["clips"]] == [1, 1, 1, None, 1]
     assert report["mean"]["steps"] == 1
     assert report["set"]["levels"]["features"] == 9 + 9 + 5 + 1 + 9
@@ -233,10 +233,10 @@ def test_metrics_of_a_set_and_metrics_without_a_score(test_set, weights, tmp_pat
     assert first == ["", "1.0", "1.0"]
 
 
-def test_two_ranks_give_the_report_of_one(test_set, tmp_path):
+def test_two_ranks_give_the_report_of_one(listed, tmp_path):
     (tmp_path / "list.csv").write_text("video\nb.mp4\nmissing.mp4\na.mp4\nbad.mp4\nc.mp4\n")
     randomise(TemporalAutoencoder(NANO)).save(tmp_path / "nano.safetensors")
-    files = [f"--{name}={path}" for name, path in test_set.items()]
+    files = [f"--{name}={path}" for name, path in listed.items()]
     flags = [*files, "--ckpt_path=nano.safetensors", "--num_frames=9", "--image_size", "24", "16", "--save_videos=none"]
     run("scripts/inference_tae.py", *flags, "--output_path=one", cwd=tmp_path, code=2)
     msrun(ROOT / "scripts" / "inference_tae.py", *flags, "--output_path=two", folder=tmp_path, code=2)
@@ -249,9 +249,9 @@ def test_two_ranks_give_the_report_of_one(test_set, tmp_path):
     assert not (tmp_path / "two" / ".scores").exists()
 
 
-def test_wrong_choices_are_named(test_set, weights, tmp_path):
+def test_wrong_choices_are_named(listed, weights, tmp_path):
     with pytest.raises(InputError, match="batch_size=0"):
-        evaluated(test_set, weights, tmp_path / "out", batch_size=0)
+        evaluated(listed, weights, tmp_path / "out", batch_size=0)
     with pytest.raises(InputError, match="save_videos='some'"):
         Saving("some")
     with pytest.raises(InputError, match="stride=0"):
@@ -261,8 +261,8 @@ def test_wrong_choices_are_named(test_set, weights, tmp_path):
             choose_metrics(names)
 
 
-def test_the_stride_takes_every_so_many_th_frame_at_the_rate_that_goes_with_it(test_set, weights, tmp_path):
-    sources = find_sources(tmp_path / "out", test_set["video_folder"] / "a.mp4")
+def test_the_stride_takes_every_so_many_th_frame_at_the_rate_that_goes_with_it(listed, weights, tmp_path):
+    sources = find_sources(tmp_path / "out", listed["video_folder"] / "a.mp4")
     assert reconstruct(sources, weights, tmp_path / "out", options=Options(stride=2, num_frames=4)) == 0
     info = probe(tmp_path / "out" / "a_recon.mp4")
     assert (info.frames, info.fps) == (4, Fraction(25, 2))
