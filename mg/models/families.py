@@ -8,8 +8,7 @@ from typing import Any
 
 from mindspore import nn
 
-from mg.models.layers.resnet import ResidualBlock
-from mg.models.tae.forward import TAEForward
+from mg.models.tae.forward import TAEForward, blocks_by_level
 from mg.models.tae.names import is_temporal
 from mg.models.tae.tae import TemporalAutoencoder
 
@@ -20,13 +19,13 @@ class Family:
 
     forward: model -> cell that takes (clip, noise) to a dict of outputs, and has `noise_shape`.
     is_temporal: whether a parameter, by its structural name, is of a part that an image model does not have.
-    blocks: the kind of cell that recomputation works on.
+    blocks: model -> the cells that recomputation works on, level by level, those of the largest frames first.
     """
 
     build: Callable[[Mapping[str, Any] | None, str | None, str], nn.Cell]
     forward: Callable[[nn.Cell], nn.Cell]
     is_temporal: Callable[[str], bool]
-    blocks: type[nn.Cell]
+    blocks: Callable[[nn.Cell], list[list[nn.Cell]]]
 
 
 FAMILIES = {
@@ -34,6 +33,6 @@ FAMILIES = {
         build=lambda config, weights, dtype: TemporalAutoencoder(config, weights, dtype=dtype),
         forward=TAEForward,
         is_temporal=is_temporal,
-        blocks=ResidualBlock,
+        blocks=blocks_by_level,
     )
 }

@@ -21,6 +21,7 @@ _WHOLE = {
     "validation_interval": 1,
     "validation_frames": 0,
     "validation_image_size": 0,
+    "recompute_levels": 0,
     "seed": 0,
 }
 _NUMBERS = {
@@ -57,7 +58,8 @@ class TrainingConfig:
     leaves them. ema_decay: of the averaged weights that are validated and saved; 0 keeps none.
     freeze: patterns, with * and ?, of parameters that stay as they are; freeze_spatial: all that inflation did not add.
     dtype: of convolutions and matrix products; fp16 with a dynamic loss_scale that doubles after loss_scale_interval
-    good steps. recompute: activations are computed again in the backward pass instead of being kept.
+    good steps. recompute: activations of residual blocks are computed again in the backward pass instead of being kept;
+    recompute_levels: at so many levels, from the largest frames on, or 0 for all.
     checkpoint_interval, keep_checkpoints: steps between checkpoints, and how many of the last are kept.
     validation_csv_path, validation_video_folder: clips to validate on, or none; validation_interval: steps between;
     validation_frames: of each clip, 0 for sample_n_frames; validation_image_size: of each side, 0 for image_size.
@@ -86,6 +88,7 @@ class TrainingConfig:
     loss_scale: float = 65536.0
     loss_scale_interval: int = 2000
     recompute: bool = False
+    recompute_levels: int = 0
     checkpoint_interval: int = 1000
     keep_checkpoints: int = 3
     validation_csv_path: str | None = None

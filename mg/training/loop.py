@@ -40,7 +40,8 @@ MOST_SKIPPED = 100
 _NOISE = 4  # a purpose of its own beside those of mg/data/plan.py
 # What may change when a training goes on: where things are and how long it goes, not what is learned.
 MAY_DIFFER = (
-    *("max_steps", "checkpoint_interval", "keep_checkpoints", "max_bad_share", "num_workers", "recompute"),
+    *("max_steps", "checkpoint_interval", "keep_checkpoints", "max_bad_share", "num_workers"),
+    *("recompute", "recompute_levels"),
     *("validation_csv_path", "validation_video_folder", "validation_interval", "validation_frames"),
     "validation_image_size",
     *("csv_path", "video_folder", "image_csv_path", "image_folder", "ckpt_path", "model_config", "lpips_weights"),

@@ -38,9 +38,7 @@ class Parts:
         self.objective = Objective(objective, self.model.time_compression, dtype)
         self.figures = Figures(self.objective)
         if training.recompute:
-            for _, cell in self.model.cells_and_names():
-                if isinstance(cell, family.blocks):
-                    cell.recompute()
+            _recompute(family.blocks(self.model), training.recompute_levels)
         named = weights.named_parameters(self.model)
         trained = _trained(named, training, family)
         self.loss_scale = LossScale(
@@ -138,6 +136,15 @@ def _trained(named: Mapping[str, Parameter], training: TrainingConfig, family: F
     if not trained:
         raise InputError("freeze and freeze_spatial leave nothing to train; freeze less")
     return trained
+
+
+def _recompute(levels: list[list[nn.Cell]], count: int) -> None:
+    """Keep only the inputs of the blocks of the first `count` levels (0: all), and compute the rest again."""
+    if count > len(levels):
+        raise InputError(f"recompute_levels={count} must be at most {len(levels)}, the levels of this model, or 0")
+    for level in levels[: count or len(levels)]:
+        for block in level:
+            block.recompute()
 
 
 def _optimizer(name: str, parameters: list[Parameter], rules: tuple[list[float], list[float]]) -> nn.Cell:

@@ -7,6 +7,7 @@ from mindspore import Tensor
 from recipes import recipe
 
 from mg.errors import InputError
+from mg.models.layers.resnet import ResidualBlock
 from mg.models.tae.names import is_temporal
 from mg.training.parts import Parts
 from mg.training.state import Progress
@@ -179,6 +180,21 @@ def test_a_discriminator_learns_and_is_heard_from_its_start_on(tmp_path):
         third["reconstruction"] + 1e-6 * third["kl"] + third["adversarial_weight"] * third["adversarial"], rel=1e-5
     )
     assert float(parts.tensors["adversarial.lecam.real"].asnumpy()) != 0
+
+
+@pytest.mark.parametrize(("levels", "expected"), [(0, 10), (1, 3), (2, 10)])
+def test_recomputation_by_level(tmp_path, monkeypatch, levels, expected):
+    chosen = []
+    monkeypatch.setattr(ResidualBlock, "recompute", lambda block: chosen.append(block))
+    model = parts_of(tmp_path, recompute=True, recompute_levels=levels).model
+    assert len(set(map(id, chosen))) == len(chosen) == expected
+    assert model.encoder.levels[0].blocks[0] in chosen and model.decoder.levels[1].blocks[0] in chosen
+    assert (model.encoder.middle.block1 in chosen) == (expected == 10)
+
+
+def test_recomputation_of_more_levels_than_there_are(tmp_path):
+    with pytest.raises(InputError, match="recompute_levels=3 must be at most 2"):
+        parts_of(tmp_path, recompute=True, recompute_levels=3)
 
 
 @pytest.mark.slow

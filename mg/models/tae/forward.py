@@ -35,3 +35,11 @@ class TAEForward(nn.Cell):
         batch, _, frames, height, width = clip
         time, space = self.compression
         return batch, self.z_channels, -(-frames // time), -(-height // space), -(-width // space)
+
+
+def blocks_by_level(tae: TemporalAutoencoder) -> list[list[nn.Cell]]:
+    """The residual blocks of encoder and decoder, from the level of the largest frames to that of the smallest."""
+    levels = [[*down.blocks, *up.blocks] for down, up in zip(tae.encoder.levels, list(tae.decoder.levels)[::-1])]
+    for middle in (tae.encoder.middle, tae.decoder.middle):
+        levels[-1] += [middle.block1, middle.block2]
+    return levels
