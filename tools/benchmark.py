@@ -43,6 +43,7 @@ from mg.models.tae.config import TAEConfig
 from mg.models.tae.tae import MIN_SIZE, TAE_CONFIG, TemporalAutoencoder
 from mg.models.tiling import Tiles
 
+LOAD = os.getloadavg()[0]  # what else runs here makes figures worthless
 PARTS = ("encode", "decode", "train")
 
 
@@ -135,12 +136,13 @@ def machine() -> dict[str, str | int]:
     return {
         "cpu": names[0] if names else platform.machine(),
         "threads": os.cpu_count(),
+        "load at the start": f"{LOAD:.1f}",
         "python": platform.python_version(),
         **{name: metadata.version(name) for name in sorted(packages)},
     }
 
 
-def write(path: Path, args: argparse.Namespace, config: TAEConfig, rows: dict[str, list[Row]]) -> str:
+def write_results(path: Path, args: argparse.Namespace, config: TAEConfig, rows: dict[str, list[Row]]) -> str:
     """Write the JSON file and the profiles; gives what is to be read at once."""
     about = machine()
     texts = [", ".join(f"{key} {value}" for key, value in about.items())]
@@ -192,7 +194,7 @@ def main() -> None:
         with tqdm(total=sum(1 + one.runs for one in todo), unit="call") as bar:
             for one in todo:
                 rows[one.group] += measure(one, Path(folder), bar)
-    tqdm.write(write(Path(args.output_path), args, config, rows))
+    tqdm.write(write_results(Path(args.output_path), args, config, rows))
 
 
 if __name__ == "__main__":

@@ -69,7 +69,7 @@ RESULTS = {
 }
 LEGEND = """first: with compilation; iqr: interquartile range; peak GB: largest resident size of the process
 GFLOP: of the plain network on the whole clip, a multiplication and an addition being 2; of peak: of the fp32 MatMul's
-done: share of it that is computed (a single latent frame is decoded once; tiles overlap), and what that is of the peak"""
+done: share of it that is computed (a single latent frame is decoded once; tiles overlap), and its rate, of the peak"""
 MEMORY = {
     "train TxHxW": _clip,
     "by": lambda row: row["by"],

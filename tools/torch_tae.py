@@ -1,4 +1,4 @@
-"""A plain TAE in PyTorch, only to be measured beside the package's. Same layers, names and weights; see spec in docs.
+"""A plain TAE in PyTorch, only to be measured beside the package's. Same layers, names and weights.
 
 Clips are (B, C, T, H, W) outside and frames (B*T, C, H, W), channels last, inside. Of what PyTorch offers for the
 convolution over time, eager on a CPU, a (3, 1) Conv2d over (T, H*W), channels last, is the fastest: it needs no copy
