@@ -238,6 +238,7 @@ def test_a_missing_pytorch_is_one_clear_line(monkeypatch):
         (("--use_tile",), "train steps are not tiled"),
         (("--part",), "say what to measure"),
         (("--memory_frames", "9"), "two different numbers"),
+        (("--output_path", "."), "is a folder"),
         (("--model_config", "nothing.yaml"), "nothing.yaml"),
     ],
 )
