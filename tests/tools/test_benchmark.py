@@ -1,0 +1,308 @@
+"""The benchmark: arithmetic against other counts, fits against known answers, the script as users start it."""
+
+import argparse
+import csv
+import importlib.util
+import json
+import sys
+from dataclasses import asdict
+
+import mindspore as ms
+import numpy as np
+import pytest
+import yaml
+from conftest import NANO, ROOT, check_one_line_error, random_clip, run
+from mindspore import Tensor
+
+sys.path.insert(0, str(ROOT / "tools"))
+
+import benchmark
+import benchmark_measure
+import benchmark_report as report
+import count_flops
+from benchmark_child import Case
+
+from mg.errors import InputError
+from mg.models import tiling
+from mg.models.layers.attention import Attend, Linear
+from mg.models.layers.conv import Conv2d
+from mg.models.tae.config import TAEConfig
+from mg.models.tiling import Tiles
+from mg.models.weights import named_parameters
+
+TOOL = "tools/benchmark.py"
+CONFIG = TAEConfig(**NANO)
+TWO_LEVELS = {"ch": 8, "ch_mult": [1, 2], "num_res_blocks": 1, "z_channels": 4, "norm_num_groups": 2}
+
+
+def test_a_convolution_is_counted_as_by_hand():
+    assert count_flops.convolution(positions=5, in_channels=3, out_channels=8, kernel=9) == 2 * 5 * 3 * 8 * 9
+    # 32 pixels of 3 -> 8 channels by 3x3, then 8 -> 8 by 3
+    assert count_flops.conv2_5d(count_flops.Size(2, 4, 4), 3, 8) == 13824 + 12288
+    # 3 sequences of 4 tokens of 8 channels: four linear layers, scores, mixing
+    assert count_flops.attention(3, 4, 8) == 4 * (2 * 12 * 64) + 2 * (2 * 3 * 16 * 8)
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """Operations of the package's own cells as they run in pynative mode, from the shapes that they see."""
+    done = []
+
+    def watch(kind, operations):
+        construct = kind.construct
+
+        def watched(self, *inputs):
+            output = construct(self, *inputs)
+            done.append(operations(self, output, *inputs))
+            return output
+
+        monkeypatch.setattr(kind, "construct", watched)
+
+    watch(Conv2d, lambda cell, y, x: 2 * y.size * cell.weight.size // cell.weight.shape[0])
+    watch(Linear, lambda cell, y, x: 2 * y.size * cell.weight.shape[1])
+    watch(Attend, lambda cell, y, query, key, value: 4 * y.size * key.shape[1])
+    ms.set_context(mode=ms.PYNATIVE_MODE)
+    yield done
+    ms.set_context(mode=ms.GRAPH_MODE)
+
+
+@pytest.mark.parametrize("clip", [(9, 40, 28), (1, 16, 16)])
+def test_the_encoder_computes_what_is_counted(random_nano, counted, clip):
+    random_nano.encoder(Tensor(np.zeros((1, 3, *clip), np.float32)))
+    assert sum(counted) == count_flops.part("encode", CONFIG, count_flops.Size(*clip))
+
+
+@pytest.mark.parametrize("latents", [(1, 3, 2), (2, 3, 2)])
+def test_the_decoder_computes_what_is_counted(random_nano, counted, latents):
+    random_nano.decoder(Tensor(np.zeros((1, 4, *latents), np.float32)))
+    frames = count_flops.Size(*(8 * side for side in latents))
+    assert sum(counted) == count_flops.part("decode", CONFIG, frames, computed=True)
+    plain = count_flops.part("decode", CONFIG, frames)
+    assert plain == sum(counted) if latents[0] > 1 else plain > 3 * sum(counted)
+
+
+def test_a_step_is_three_times_both_ways():
+    clip = count_flops.Size(9, 32, 32)
+    both = sum(count_flops.part(name, CONFIG, clip) for name in ("encode", "decode"))
+    assert count_flops.part("train", CONFIG, clip) == 3 * both
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("name", ["encode", "decode"])
+def test_tiles_are_counted_as_they_are_computed(name, shared):
+    tiles = Tiles(16, 8, 16, 8, 16, 8, tile_batch=2, shared_statistics=shared)
+    sizes = []
+
+    class Codec:
+        time_compression = space_compression = 8
+
+        def latent_frames(self, frames):
+            return -(-frames // 8)
+
+        def frames(self, latent_frames):
+            return 8 * latent_frames
+
+        def encode_tile(self, clip, state, reference):
+            sizes.extend([clip.shape[2:]] * (len(clip) + (reference is not None)))
+            return np.zeros((len(clip), 2, clip.shape[2] // 8, 2, 2), np.float32), None
+
+        def decode_tile(self, latents, state, reference):
+            sizes.extend([tuple(8 * side for side in latents.shape[2:])] * (len(latents) + (reference is not None)))
+            return np.zeros((len(latents), 3, 8 * latents.shape[2], 16, 16), np.float32), None
+
+    stream = tiling.encode_stream if name == "encode" else tiling.decode_stream
+    shape = (1, 3, 37, 30, 40) if name == "encode" else (1, 4, 5, 4, 5)
+    list(stream(Codec(), tiles, [np.zeros(shape, np.float32)]))
+    computed = sum(count_flops.part(name, CONFIG, count_flops.Size(*size), computed=True) for size in sizes)
+    assert len(sizes) > 20
+    assert count_flops.tiled(name, CONFIG, count_flops.Size(37, 30, 40), tiles) == computed
+
+
+def test_pytorch_counts_the_same_plain_arithmetic():
+    torch = pytest.importorskip("torch")
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+    from torch.utils.flop_counter import FlopCounterMode
+    from torch_tae import TAE
+
+    tae = TAE(dict(CONFIG.as_mapping())).requires_grad_(False)
+    inputs = {"encode": (tae.encoder, (1, 3, 8, 32, 16)), "decode": (tae.decoder, (1, 4, 1, 4, 2))}
+    for name, (network, shape) in inputs.items():
+        with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+            network(torch.zeros(shape))
+        assert counter.get_total_flops() == count_flops.part(name, CONFIG, count_flops.Size(8, 32, 16))
+
+
+def test_the_peer_gives_the_same_results(random_nano, tmp_path):
+    torch = pytest.importorskip("torch")
+    from torch_tae import TAE
+
+    tae = TAE(dict(random_nano.config)).requires_grad_(False)
+    weights = {name: torch.from_numpy(p.asnumpy()) for name, p in named_parameters(random_nano).items()}
+    tae.load_state_dict(weights, strict=True)
+    clip, latents = random_clip(1, 3, 9, 32, 16), random_clip(1, 4, 2, 4, 2)
+    pairs = [
+        (random_nano.encoder(clip)[0], tae.encoder(torch.from_numpy(clip.asnumpy()))[0]),
+        (random_nano.encoder(clip)[1], tae.encoder(torch.from_numpy(clip.asnumpy()))[1]),
+        (random_nano.decoder(latents), tae.decoder(torch.from_numpy(latents.asnumpy()))),
+        (random_nano.decoder(latents[:, :, :1]), tae.decoder(torch.from_numpy(latents.asnumpy()[:, :, :1]))),
+    ]
+    for ours, theirs in pairs:
+        np.testing.assert_allclose(ours.asnumpy(), theirs.numpy(), atol=1e-4 * float(theirs.abs().max()))
+
+
+def test_fits_find_what_was_put_in():
+    assert report.exponent([8, 16, 32], [0.5 * size**1.3 for size in (8, 16, 32)]) == pytest.approx(1.3)
+    assert report.line([1, 9, 17], [1.2, 2.0, 2.8]) == pytest.approx({"gb": 1.1, "gb_per_frame": 0.1})
+    assert report.statistics([3.0, 1.0, 2.0, 9.0, 4.0]) == {"median_s": 3, "min_s": 1, "max_s": 9, "iqr_s": 2}
+
+
+def test_memory_has_a_line_for_each_that_was_measured():
+    rows = [
+        {"by": by, "frames": frames, "height": 64, "width": 64, "peak_gb": start + 0.2 * frames, "median_s": 1.0}
+        for by, start in (("mg", 1.0), ("PyTorch", 0.5))
+        for frames in (1, 9, 17)
+    ]
+    fits = report.memory_fits(rows)
+    assert fits["mg"] == pytest.approx({"gb": 1.0, "gb_per_frame": 0.2})
+    assert fits["PyTorch"] == pytest.approx({"gb": 0.5, "gb_per_frame": 0.2})
+    assert "mg: peak GB = 1.00 + 0.200 * T" in report.memory_text(rows, fits)
+
+
+def test_growth_leaves_out_the_latent_frame_that_is_decoded_once():
+    def row(sweep, frames, side, seconds, done=1.0, window=None):
+        size = {"part": "decode", "sweep": sweep, "frames": frames, "height": side, "width": side}
+        return {**size, "median_s": seconds, "gflop": 1.0, "gflop_done": done, "window_s": window}
+
+    over_t = [row("T", 8, 64, 0.001, done=0.2), row("T", 16, 64, 1.0), row("T", 32, 64, 2.0)]
+    over_hw = [row("HW", 8, side, side**4 / 1e9) for side in (64, 128)]
+    windows = [row("windows", 128, 64, 8.0, window=1.0), row("windows", 256, 64, 16.4, window=1.025)]
+    fits = report.growth_fits([*over_t, *over_hw, *windows])
+    assert fits["decode"] == pytest.approx({"exponent_t": 1.0, "exponent_hw": 2.0, "window_spread": 0.025})
+
+
+def test_a_table_is_aligned():
+    columns = {"part": lambda row: row["part"], "s": lambda row: f"{row['s']:.1f}"}
+    text = report.table(columns, [{"part": "encode", "s": 10}, {"part": "train", "s": 2.5}])
+    assert text.splitlines() == ["| part   |    s |", "| ------ | ---: |", "| encode | 10.0 |", "| train  |  2.5 |"]
+
+
+def test_operators_are_added_up_by_type():
+    rows = [("Conv2D", "a", 1, 6.0), ("Mul", "b", 2, 1.0), ("Conv2D", "c", 1, 3.0)]
+    rows = report.by_operator([dict(zip(("operator", "name", "calls", "ms"), row)) for row in rows])
+    assert rows[0] == {"operator": "Conv2D", "calls": 2, "ms": 9.0, "share": 0.9}
+    assert [row["operator"] for row in rows] == ["Conv2D", "Mul"]
+
+
+def test_the_plan_has_what_was_asked_for():
+    asked = {"part": ["encode", "decode", "train"], "frames": None, "size": None, "runs": 3, "peer": True}
+    args = argparse.Namespace(**asked, profile=False, growth=True, memory_frames=[1, 9])
+    plan = benchmark_measure.plan(args, Case("encode", 8, 64, 64, dict(CONFIG.as_mapping()), "w"), None)
+    parts = [(one.case.part, one.case.frames, one.case.height) for one in plan if one.group == "parts"]
+    assert parts == [("encode", 8, 128), ("decode", 8, 128), ("decode", 16, 128), ("train", 8, 64)]
+    tiled = [one for one in plan if one.sweep == "windows"]
+    assert [one.windows for one in tiled] == [8, 16, 32, 64] * 2
+    for one in tiled:
+        tile = count_flops.part(one.case.part, CONFIG, count_flops.Size(16, 64, 64))
+        clip = count_flops.Size(one.case.frames, 64, 64)
+        assert count_flops.tiled(one.case.part, CONFIG, clip, Tiles(**one.case.tiles)) == one.windows * tile
+    assert [(one.case.part, one.case.frames, one.by) for one in plan if one.group == "memory"] == [
+        ("train", 1, ("mg", "PyTorch")),
+        ("train", 9, ("mg", "PyTorch")),
+    ]
+
+
+def test_results_that_differ_cannot_be_compared(tmp_path):
+    values = np.linspace(-2, 2, 9, dtype=np.float32)
+    for name, added in (("a", 0), ("b", 1e-4), ("c", 1e-3)):
+        np.savez(tmp_path / f"{name}.npz", values + np.float32(added))
+    assert benchmark_measure.difference("encode", tmp_path / "a.npz", tmp_path / "b.npz") == pytest.approx(
+        5e-5, rel=0.1
+    )
+    with pytest.raises(InputError, match="encode: PyTorch's result is off by"):
+        benchmark_measure.difference("encode", tmp_path / "a.npz", tmp_path / "c.npz")
+
+
+def test_a_missing_pytorch_is_one_clear_line(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"--peer needs PyTorch.*pip install torch"):
+        benchmark.check_peer(argparse.Namespace())
+
+
+@pytest.mark.parametrize(
+    "flags, words",
+    [
+        (("--frames", "8", "0"), "frames=0 must be a whole number of at least 1"),
+        (("--size", "8"), "size=8 must be a whole number of at least 16"),
+        (("--size", "16", "16", "16"), "3 values"),
+        (("--runs", "0"), "runs=0"),
+        (("--use_tile",), "train steps are not tiled"),
+        (("--part",), "say what to measure"),
+        (("--memory_frames", "9"), "two different numbers"),
+        (("--output_path", "."), "is a folder"),
+        (("--model_config", "nothing.yaml"), "nothing.yaml"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_at_once(monkeypatch, tmp_path, flags, words):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [TOOL, *flags])
+    with pytest.raises(InputError, match=words):
+        benchmark.main()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_process_tells_what_is_wrong_in_one_line(model_file, tmp_path):
+    done = run(
+        *(TOOL, "--model_config", model_file, "--part", "encode", "--size", "16", "--dtype", "bf16"),
+        cwd=tmp_path,
+        code=2,
+    )
+    check_one_line_error(done, "encode of 8x16x16 by mg", "bf16 does not run on a CPU")
+
+
+@pytest.fixture
+def model_file(tmp_path):
+    path = tmp_path / "model.yaml"
+    path.write_text(yaml.safe_dump(TWO_LEVELS))
+    return path
+
+
+def test_the_tool_from_end_to_end(model_file, tmp_path):
+    flags = ("--part", "encode", "decode", "--frames", "4", "--size", "16", "24", "--runs", "2", "--profile")
+    tiles = ("--use_tile", "--encode_tile", "2", "--decode_tile", "2", "--decode_overlap", "0")
+    done = run(TOOL, "--model_config", model_file, *flags, *tiles, "--output_path", "out/figures.json", cwd=tmp_path)
+    result = json.loads((tmp_path / "out" / "figures.json").read_text())
+    assert result["model"]["ch_mult"] == [1, 2]
+    assert result["machine"]["mindspore"] == ms.__version__
+    config, clip = TAEConfig.from_mapping(TWO_LEVELS), count_flops.Size(4, 16, 24)
+    sizes = asdict(Tiles(encode_tile=2, decode_tile=2, decode_overlap=0))
+    for part, row in zip(("encode", "decode"), result["parts"]):
+        assert (row["part"], row["by"], row["frames"], row["height"], row["width"]) == (part, "mg", 4, 16, 24)
+        assert row["gflop"] == count_flops.part(part, config, clip) / 1e9
+        assert row["gflop_done"] == count_flops.tiled(part, config, clip, Tiles(**sizes)) / 1e9
+        assert row["gflops"] == pytest.approx(row["gflop"] / row["median_s"])
+        assert len(row["runs_s"]) == 2
+        assert row["min_s"] <= row["median_s"] <= row["max_s"]
+        assert 0.1 < row["peak_gb"] < 20
+        assert row["matmul_gflops"] > 0
+        assert f"| {part} tiled | 4x16x24 | mg |" in done.stdout
+        with open(tmp_path / "out" / f"figures.{part}_4x16x24.csv", newline="") as file:
+            operators = list(csv.DictReader(file))
+        assert sum(float(operator["share"]) for operator in operators) == pytest.approx(1, abs=0.01)
+        assert any("conv_in" in operator["name"] for operator in operators if operator["operator"] == "Conv2D")
+        assert next(o["calls"] for o in row["operators"] if o["operator"] == "Conv2D") > 20
+    assert "share" in done.stdout
+
+
+def test_the_peer_takes_the_same_step_without_mindspore(model_file, tmp_path):
+    pytest.importorskip("torch")
+    flags = ("--part", "train", "--frames", "5", "--size", "16", "--runs", "1", "--peer")
+    done = run(TOOL, "--model_config", model_file, *flags, cwd=tmp_path)
+    ours, theirs = json.loads((tmp_path / "benchmark.json").read_text())["parts"]
+    assert [(row["part"], row["by"]) for row in (ours, theirs)] == [("train", "mg"), ("train", "PyTorch")]
+    assert ours["difference"] <= 2e-4
+    assert ours["ratio"] == pytest.approx(ours["median_s"] / theirs["median_s"])
+    assert ours["gflop"] == theirs["gflop"] == theirs["gflop_done"]
+    assert "mg / PyTorch" in done.stdout
+    check = "import sys; sys.path.insert(0, sys.argv[1]); import benchmark_torch; print('mindspore' in sys.modules)"
+    (tmp_path / "check.py").write_text(check)
+    assert run(str(tmp_path / "check.py"), ROOT / "tools", cwd=tmp_path).stdout.strip() == "False"

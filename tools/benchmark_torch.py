@@ -1,0 +1,76 @@
+"""The peer's side of tools/benchmark.py, which starts it: a plain PyTorch TAE in a process without MindSpore."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from benchmark_child import Case, Run, serve
+from safetensors.torch import load_file
+from torch import Tensor
+from torch_tae import TAE
+
+RATE, WEIGHT_DECAY, MAX_NORM, KL_WEIGHT = 1e-5, 0.01, 1.0, 1e-6  # as mg/training/config.py and mg/losses/objective.py
+
+
+def load(case: Case) -> TAE:
+    """The weights of the file, every one of them, in the memory that the file was read into."""
+    with torch.device("meta"):
+        tae = TAE(case.config)
+    tae.load_state_dict(load_file(case.weights), strict=True, assign=True)
+    return tae.to(memory_format=torch.channels_last)
+
+
+def encode(case: Case) -> Run:
+    tae, clip = load(case).requires_grad_(False), torch.from_numpy(case.clip())
+    noise = torch.from_numpy(case.noise())
+
+    def run() -> list[np.ndarray]:
+        mean, logvar = tae.encoder(clip)
+        torch.add(mean, torch.exp(0.5 * logvar) * noise)
+        return [mean.numpy()]
+
+    return run
+
+
+def decode(case: Case) -> Run:
+    tae, latents = load(case).requires_grad_(False), torch.from_numpy(case.noise())
+    return lambda: [tae.decoder(latents).contiguous().numpy()]
+
+
+def train(case: Case) -> Run:
+    """L1 + KL, gradients clipped, AdamW without decay of norms and biases; gives the loss and the gradients' norm."""
+    tae, clip, noise = load(case).requires_grad_(True), torch.from_numpy(case.clip()), torch.from_numpy(case.noise())
+    groups = [
+        {"params": [p for p in tae.parameters() if (p.ndim > 1) == decays], "weight_decay": WEIGHT_DECAY * decays}
+        for decays in (True, False)
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=RATE)
+
+    def step() -> list[np.ndarray]:
+        optimizer.zero_grad()
+        total = loss(tae, clip, noise, case.compression)
+        total.backward()
+        norm = torch.nn.utils.clip_grad_norm_(tae.parameters(), MAX_NORM)
+        optimizer.step()
+        return [total.detach().numpy(), norm.numpy()]
+
+    return step
+
+
+def loss(tae: TAE, clip: Tensor, noise: Tensor, compression: int) -> Tensor:
+    """The terms of mg/losses/reconstruction.py and mg/losses/kl.py."""
+    mean, logvar = tae.encoder(clip)
+    recon = tae.decoder(mean + torch.exp(0.5 * logvar) * noise)[:, :, : clip.shape[2]]
+    kl = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).sum() / (compression * mean.shape[2])
+    return (recon - clip).abs().sum() / clip.shape[2] + KL_WEIGHT * kl
+
+
+def build(case: Case):
+    """What is measured; no more commands."""
+    torch.set_num_threads(case.threads)
+    run = {"encode": encode, "decode": decode, "train": train}[case.part](case)
+    return run, {"versions": lambda: {"torch": torch.__version__, "threads": torch.get_num_threads()}}
+
+
+if __name__ == "__main__":
+    serve(build, MemoryError)
