@@ -83,13 +83,14 @@ def encoder(config: TAEConfig, clip: Size) -> int:
     return total + middle(size, widths[-1]) + conv2_5d(size, widths[-1], 2 * config.z_channels)
 
 
-def decoder(config: TAEConfig, latents: Size, computed: bool = False) -> int:
+def decoder(config: TAEConfig, latents: Size, single: bool = False, phases: bool = False) -> int:
     """Latents through the decoder.
 
-    computed: a single latent frame stays one frame through all layers, as mg.models.tae.decoder has it, unless time
-    is padded with zeros; otherwise the plain network is counted, in which it becomes 2, 4 and 8 frames.
+    What mg.models.tae.decoder saves: single: a single latent frame stays one frame through all layers, unless time is
+    padded with zeros; phases: convolutions after doubling have 2 taps instead of 3 along every axis that is doubled.
     """
-    stays = computed and latents.frames == 1 and config.upsample_padding == "replicate"
+    stays = single and latents.frames == 1 and config.upsample_padding == "replicate"
+    taps = (4, 3 if stays else 2) if phases else (9, 3)
     widths = [config.channels[-1], *reversed(config.channels)]
     size = latents
     total = conv2_5d(size, config.z_channels, widths[0]) + middle(size, widths[0])
@@ -97,9 +98,9 @@ def decoder(config: TAEConfig, latents: Size, computed: bool = False) -> int:
         total += blocks(size, a, b, config.num_res_blocks + 1)
         if level < len(config.channels) - 1:
             larger = size.doubled()
-            total += convolution(size.frames * larger.height * larger.width, b, b, 9)
+            total += convolution(size.frames * larger.height * larger.width, b, b, taps[0])
             size = Size(1, larger.height, larger.width) if stays else larger
-            total += convolution(size.pixels, b, b, 3)
+            total += convolution(size.pixels, b, b, taps[1])
     return total + conv2_5d(size, widths[-1], 3)
 
 
@@ -109,7 +110,7 @@ def part(name: str, config: TAEConfig, clip: Size, computed: bool = False) -> in
     if name == "encode":
         return encoder(config, clip)
     if name == "decode":
-        return decoder(config, latents, computed)
+        return decoder(config, latents, computed, computed)
     return 3 * (encoder(config, clip) + decoder(config, latents, computed))
 
 

@@ -14,6 +14,8 @@ from mg.models.layers.folds import from_frames, to_frames
 from mg.models.layers.kernels import FoldTime, UnfoldTime
 from mg.models.layers.pad import replicate_pad
 
+_ADDED = np.asarray([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]], np.float32)  # phase, tap of two, tap of three
+
 
 class Conv2d(nn.Cell):
     """2D convolution of (N, C, H, W).
@@ -77,6 +79,34 @@ class TemporalConv(Conv2d):
     def construct(self, x: Tensor) -> Tensor:
         height, width = x.shape[3:]
         return self.unfold(super().construct(self.fold(x)), height, width)
+
+
+class Phase(nn.Cell):
+    """One phase of a convolution of kernel 3 over samples that are repeated twice, computed from the samples before.
+
+    (N, C, H, W), weight (C', C, 3, 3 or 1), bias (C',) -> every second sample of the result, (N, C', H, W).
+    Of three neighbours among repeated samples two are the same one, so two taps can be added up beforehand: with taps
+    (w0, w1, w2), the first of two equal samples gives w0 * x[n - 1] + (w1 + w2) * x[n], the second gives
+    (w0 + w1) * x[n] + w2 * x[n + 1]. That is exact but for rounding, and 2/3 of the arithmetic along every axis that is
+    doubled. The taps are added inside the graph, so that weights can change at any time.
+    phase: 0 or 1 for each axis that is doubled: both, or only the first.
+    pad: whether zeros are added where a phase looks beyond H and W; without, a doubled axis gets shorter by one.
+    """
+
+    def __init__(self, channels: int, phase: tuple[int, ...], pad: bool):
+        super().__init__()
+        taps = _ADDED[phase[0]] if len(phase) == 1 else np.kron(_ADDED[phase[0]], _ADDED[phase[1]])
+        self.taps = Tensor(taps.T)
+        self.kernel = (2,) * len(phase) + (1,) * (2 - len(phase))
+        padding = [side for axis in phase for side in (1 - axis, axis)] if pad else [0] * 4
+        self.conv = ops.Conv2D(channels, self.kernel, pad_mode="pad", pad=tuple(padding))
+        self.bias_add = ops.BiasAdd()
+        self.matmul = ops.MatMul()
+
+    def construct(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        added = self.matmul(weight.reshape(-1, self.taps.shape[0]), self.taps)
+        added = added.reshape(*weight.shape[:2], *self.kernel).astype(x.dtype)
+        return self.bias_add(self.conv(x, added), bias.astype(x.dtype))
 
 
 class Conv2_5d(nn.Cell):

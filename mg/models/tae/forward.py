@@ -17,8 +17,8 @@ class TAEForward(nn.Cell):
 
     def __init__(self, tae: TemporalAutoencoder):
         super().__init__(auto_prefix=False)  # the networks keep their parameters' names
-        self.encoder = tae.encoder
-        self.decoder = tae.decoder
+        self.encoder = tae.encoder.set_train()
+        self.decoder = tae.decoder.set_train()
         self.dtype = tae.compute_dtype
         self.z_channels = tae.config["z_channels"]
         self.compression = tae.time_compression, tae.space_compression

@@ -83,11 +83,22 @@ def test_temporal_upsample_does_not_darken_the_ends_unless_it_pads_with_zeros():
     np.testing.assert_allclose(darkened["zeros"], [2 / 3, 1, 1, 2 / 3], atol=1e-6)
 
 
-def test_spatial_upsample_repeats_pixels_before_its_convolution():
-    cell = SpatialUpsample(2)
-    x = random_clip(1, 2, 2, 3, 4)
+@pytest.mark.parametrize("training", [False, True])
+def test_spatial_upsample_repeats_pixels_before_its_convolution(training):
+    cell = set_random(SpatialUpsample(3)).set_train(training)
+    x = random_clip(2, 2, 3, 3, 4)
     repeated = Tensor(x.asnumpy().repeat(2, 3).repeat(2, 4))
-    np.testing.assert_allclose(cell(x).asnumpy(), cell.conv(repeated).asnumpy(), atol=1e-6)
+    np.testing.assert_allclose(cell(x).asnumpy(), cell.conv(repeated).asnumpy(), atol=2e-6)
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("padding", ["replicate", "zeros"])
+def test_temporal_upsample_repeats_frames_before_its_convolution(padding, training):
+    cell = set_random(TemporalUpsample(3, padding)).set_train(training)
+    x = random_clip(2, 3, 3, 4, 5)
+    pad = replicate_pad if padding == "replicate" else zero_pad
+    repeated = pad(Tensor(x.asnumpy().repeat(2, 1)), 1, 1, 1)
+    np.testing.assert_allclose(cell(x).asnumpy(), cell.conv(repeated).asnumpy(), atol=2e-6)
 
 
 @pytest.mark.parametrize("statistics", ["frame", "clip"])
