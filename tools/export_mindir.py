@@ -46,24 +46,24 @@ def check_shape(frames: int, size: tuple[int, int], batch_size: int) -> None:
         raise InputError(f"size={size[0]} {size[1]} must be from {MIN_SIZE} to {MAX_SIZE}; choose another")
 
 
-def latent_shape(tae: TemporalAutoencoder, clip: tuple[int, ...]) -> tuple[int, ...]:
+def shapes(tae: TemporalAutoencoder, clip: tuple[int, ...]) -> dict[str, dict[str, list]]:
+    """What goes into each network and what comes out, for clips of shape (B, 3, T, H, W)."""
     batch, _, frames, *size = clip
-    height, width = (-(-side // tae.space_compression) for side in size)
-    return batch, tae.config["z_channels"], tae.latent_frames(frames), height, width
+    small = [-(-side // tae.space_compression) for side in size]
+    latents = [batch, tae.config["z_channels"], tae.latent_frames(frames), *small]
+    decoded = [batch, 3, tae.frames(latents[2]), *(side * tae.space_compression for side in small)]
+    return {
+        "encoder": {"input": list(clip), "outputs": [latents, latents]},
+        "decoder": {"input": latents, "outputs": [decoded]},
+    }
 
 
-def export(network: nn.Cell, example: Tensor, path: Path) -> dict[str, object]:
-    """Write the graph of `network` for inputs like `example`; returns what goes in and out, and the file's hash."""
-    outputs = network(example)
+def export(network: nn.Cell, example: Tensor, path: Path) -> str:
+    """Write the graph of `network` for inputs like `example`; returns the file's SHA-256."""
     with whole_file(path) as part:
         ms.export(network, example, file_name=str(part), file_format="MINDIR")
         part.chmod(0o644)  # MindSpore writes files that even their owner cannot change
-    outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-    return {"input": described(example), "outputs": [described(output) for output in outputs], "sha256": sha256(path)}
-
-
-def described(tensor: Tensor) -> dict[str, object]:
-    return {"shape": list(tensor.shape), "dtype": str(tensor.dtype)}
+    return sha256(path)
 
 
 def main() -> None:
@@ -72,12 +72,21 @@ def main() -> None:
     runtime.setup(args.device_target)
     folder = make_folder(args.output_path)
     tae = TemporalAutoencoder(pretrained=args.ckpt_path, dtype=args.dtype)
-    shape = args.batch_size, 3, args.frames, *args.size
-    about = {"device_target": args.device_target, "mindspore": ms.__version__, "weights_sha256": sha256(args.ckpt_path)}
-    about |= {"scaling_factor": tae.config["scaling_factor"], "shift_factor": tae.config["shift_factor"]}
-    for name, wanted in (("encoder", shape), ("decoder", latent_shape(tae, shape))):
-        about[name] = export(getattr(tae, name), ops.zeros(wanted, tae.compute_dtype), folder / f"{name}.mindir")
-        print(f"{name}  {folder / name}.mindir: {wanted}, {tae.compute_dtype}")
+    about = {
+        "weights_sha256": sha256(args.ckpt_path),
+        "scaling_factor": tae.config["scaling_factor"],
+        "shift_factor": tae.config["shift_factor"],
+        "input_dtype": str(tae.compute_dtype),
+        "output_dtype": "Float32",
+        "device_target": args.device_target,
+        "mindspore": ms.__version__,
+        **shapes(tae, (args.batch_size, 3, args.frames, *args.size)),
+    }
+    for name in ("encoder", "decoder"):
+        path = folder / f"{name}.mindir"
+        example = ops.zeros(tuple(about[name]["input"]), tae.compute_dtype)
+        about[name]["sha256"] = export(getattr(tae, name), example, path)
+        print(f"{name}  {path}: {about[name]['input']} -> {about[name]['outputs']}")
     with whole_file(folder / "export.json") as part:
         part.write_text(json.dumps(about, indent=2) + "\n")
 
