@@ -1,0 +1,144 @@
+"""What compiled graphs consist of, against the table in docs/ascend.md.
+
+The graphs are those that MindSpore hands to its back end. A CPU compiles them, in both forms of
+mg/models/layers/kernels.py.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from types import SimpleNamespace
+
+import pytest
+from conftest import ROOT, random_clip
+from mindspore.common.api import _cell_graph_executor
+from mindspore.train.mind_ir_pb2 import ModelProto
+
+from mg import runtime
+from mg.config import write_recipe
+from mg.losses import lpips
+from mg.losses.objective import ObjectiveConfig
+from mg.models.tae.tae import TemporalAutoencoder
+from mg.models.tiling import Tiles
+from mg.training.config import TrainingConfig
+from mg.training.parts import Parts
+from mg.training.state import Progress
+
+SMALL = {"ch": 8, "ch_mult": [1, 2], "num_res_blocks": 1, "z_channels": 4, "norm_num_groups": 2}
+UPSTREAM = {"norm_statistics": "clip", "downsample_padding": "both", "upsample_padding": "zeros"}
+# One of every kind of trained layer, the first of all among them; 200 more updates only take time to compile.
+FROZEN = ("decoder*", "encoder.levels*", "encoder.middle.block*", "encoder.middle.temporal*")
+# What holds a graph together; the back end makes no kernel of it.
+STRUCTURE = {"Constant", "Depend", "Load", "MakeTuple", "TupleGetItem", "UpdateState"}
+# Listed, but not in the graphs of every MindSpore that we support.
+SOME_VERSIONS = {"EqScalar"}
+TYPES = {1: "fp32", 10: "c", 9: "bool"}  # fp16 stands for the compute type `c`: a CPU has no bf16
+
+
+def graphs_of(cell):
+    for phase in cell.compile_cache:
+        yield ModelProto.FromString(_cell_graph_executor._get_func_graph_proto(cell, phase, "mind_ir"))
+
+
+def tensors_in(attribute):
+    yield from attribute.tensors
+    for value in attribute.values:
+        yield from tensors_in(value)
+
+
+def name_of(node):
+    return node.op_type.split(":")[2] if node.op_type.startswith("REF::") else node.op_type
+
+
+def infer(dtype, *frames):
+    """(where, network) of clips of so many frames and an odd size; None is an image."""
+    tae = TemporalAutoencoder(SMALL, dtype=dtype)
+    for count in frames:
+        mean = tae.encode(random_clip(1, 3, *(() if count is None else (count,)), 17, 20), seed=0)[1]
+        assert tae.decode(mean).shape[-2:] == (18, 20)
+    assert tae.graphs == 2 * len(frames)
+    return [("E", tae.encoder), ("D", tae.decoder)]
+
+
+def infer_in_tiles(dtype):
+    """(where, network) of tiles with shared statistics, in the form that upstream's weights need."""
+    tae = TemporalAutoencoder({**SMALL, **UPSTREAM}, dtype=dtype)
+    tae.use_tile, tae.tiles = True, Tiles(4, 0, 4, 2, 16, 8, shared_statistics=True)
+    tae.decode(tae.encode(random_clip(1, 3, 4, 17, 24), seed=0)[1])
+    encoder, decoder = tae._twins.values()
+    return [("E", encoder), ("D", decoder)]
+
+
+def train(folder, dtype, objective, **training):
+    """(where, graph) of a step and, where there is one, of the discriminator's step and its weight."""
+    write_recipe(folder / "model.yaml", SMALL)
+    recipe = TrainingConfig(model_config=str(folder / "model.yaml"), dtype=dtype, freeze=FROZEN, **training)
+    parts = Parts(recipe, objective, 1)
+    clip = random_clip(1, 3, 5, 17, 20)
+    parts.learn(clip, random_clip(*parts.forward.noise_shape(clip.shape)), 1e-3, 1e-3, 0, Progress())
+    parts.finish(1e-3)
+    graphs = (parts.step, parts.accumulate, parts.discriminator_step, parts.balance)
+    return [("T", graph) for graph in graphs if graph is not None]
+
+
+def read(cells):
+    """Of each primitive in the graphs of `cells`: where it is, E D T, and the types of its results."""
+    found = defaultdict(lambda: SimpleNamespace(where=set(), types=set()))
+    for where, cell in cells:
+        graphs = list(graphs_of(cell))
+        assert graphs
+        for model in graphs:
+            assert not model.functions, f"{cell.cls_name} has sub-graphs, so something decides while it runs"
+            for node in model.graph.node:
+                results = [tensor for a in node.attribute if a.name == "shape" for tensor in tensors_in(a)]
+                assert all(size > 0 for tensor in results for size in tensor.dims), f"{name_of(node)}: dynamic shape"
+                found[name_of(node)].where.add(where)
+                found[name_of(node)].types |= {TYPES[tensor.data_type] for tensor in results}
+    return found
+
+
+@pytest.fixture(scope="module")
+def ascend(tmp_path_factory):
+    """All that a recipe can switch on, compiled in the form for Ascend."""
+    folder = tmp_path_factory.mktemp("ascend")
+    lpips.write(folder / "lpips.safetensors", lpips.Distance("vgg"), biases=True)
+    adversarial = {"disc_weight": 0.5, "disc_kind": "clip", "disc_channels": 8, "lecam_weight": 0.1}
+    terms = {"lpips_weights": str(folder / "lpips.safetensors"), "use_outlier_penalty_loss": True, **adversarial}
+    extras = {"ema_decay": 0.5, "gradient_accumulation_steps": 2, "recompute": True}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runtime, "on_cpu", lambda: False)
+        inference = infer("fp16", 5, None) + infer_in_tiles("fp16")
+        return read(inference + train(folder, "fp16", ObjectiveConfig(**terms), **extras))
+
+
+@pytest.fixture(scope="module")
+def cpu(tmp_path_factory):
+    """Inference and a step of L1 and KL, compiled as a CPU runs them."""
+    objective = ObjectiveConfig(perceptual_weight=0.0)
+    return read(infer("fp32", 5) + train(tmp_path_factory.mktemp("cpu"), "fp32", objective, ema_decay=0.5))
+
+
+def listed():
+    """{primitive: (where, types of results)} of the table's rows."""
+    text = (ROOT / "docs" / "ascend.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| ([EDT ]+) \| ([\w, ]+) \|", text, re.M)
+    return {name: (set(where.split()), set(types.split(", "))) for name, where, types in rows}
+
+
+def test_every_primitive_of_the_ascend_form_is_listed_and_every_listed_one_is_used(ascend):
+    table, used = listed(), set(ascend) - STRUCTURE
+    assert used - set(table) == set(), "not in the table of docs/ascend.md: find out what Ascend makes of them"
+    assert set(table) - used - SOME_VERSIONS == set(), "in the table of docs/ascend.md, but no graph uses them"
+
+
+def test_the_table_says_where_primitives_are_used_and_in_which_types(ascend):
+    found = {name: (ascend[name].where, ascend[name].types) for name in set(ascend) - STRUCTURE}
+    table = {name: row for name, row in listed().items() if name in found}
+    assert found == table
+
+
+def test_the_cpu_form_needs_no_primitive_that_the_ascend_form_has_not(cpu, ascend):
+    assert set(cpu) - set(ascend) == set()
+    assert {"E", "D"} <= cpu["Unstack"].where, "this is not the CPU's form"
+    assert ascend["Unstack"].where == {"T"}, "this is not the form for Ascend"
