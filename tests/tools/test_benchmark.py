@@ -80,7 +80,7 @@ def test_the_decoder_computes_what_is_counted(random_nano, counted, latents):
     frames = count_flops.Size(*(8 * side for side in latents))
     assert sum(counted) == count_flops.part("decode", CONFIG, frames, computed=True)
     plain = count_flops.part("decode", CONFIG, frames)
-    assert plain > (1.1 if latents[0] > 1 else 3) * sum(counted)
+    assert plain > (1.05 if latents[0] > 1 else 3) * sum(counted)
 
 
 @pytest.mark.parametrize("frames", [8, 16])
@@ -213,7 +213,7 @@ def test_the_plan_has_what_was_asked_for():
     tiled = [one for one in plan if one.sweep == "windows"]
     assert [one.windows for one in tiled] == [8, 16, 32, 64] * 2
     for one in tiled:
-        tile = count_flops.part(one.case.part, CONFIG, count_flops.Size(16, 64, 64))
+        tile = count_flops.part(one.case.part, CONFIG, count_flops.Size(16, 64, 64), computed=True)
         clip = count_flops.Size(one.case.frames, 64, 64)
         assert count_flops.tiled(one.case.part, CONFIG, clip, Tiles(**one.case.tiles)) == one.windows * tile
     assert [(one.case.part, one.case.frames, one.by) for one in plan if one.group == "memory"] == [
