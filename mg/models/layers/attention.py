@@ -47,7 +47,7 @@ class Attend(nn.Cell):
         block = max(1, min(length, MAX_SCORES // (count * length)))
         outputs = []
         for start in range(0, length, block):
-            queries = query[:, start : start + block]
+            queries = query if block == length else query[:, start : start + block]
             if outputs:  # one block after the other, or all their scores would be held at once
                 queries = ops.depend(queries, outputs[-1])
             scores = self.scores(queries, key)

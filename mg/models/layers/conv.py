@@ -12,7 +12,6 @@ from mindspore.common.initializer import HeUniform, initializer
 
 from mg.models.layers.folds import from_frames, to_frames
 from mg.models.layers.kernels import FoldTime, UnfoldTime
-from mg.models.layers.pad import replicate_pad
 
 _ADDED = np.asarray([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]], np.float32)  # phase, tap of two, tap of three
 
@@ -62,23 +61,24 @@ class SpatialConv(Conv2d):
 
 
 class TemporalConv(Conv2d):
-    """Kernel-3 convolution over time at every pixel of (B, T, C, H, W), without padding; starts as the identity.
+    """Kernel-3 convolution over time at every pixel of (B, T, C, H, W); starts as the identity.
 
+    padding: frames put (before, after): the first and the last one repeated, or zeros.
     Computed as a (3, 1) 2D convolution over (T, H*W): 3D convolutions are slow or missing in bf16 on Ascend.
     Identity start: the centre tap is the unit matrix, other taps and bias are zero.
     """
 
-    def __init__(self, channels: int, stride: int = 1):
+    def __init__(self, channels: int, stride: int = 1, padding: tuple[int, int] = (1, 1), zeros: bool = False):
         super().__init__(channels, channels, (3, 1), (stride, 1))
         start = np.zeros(self.weight.shape, np.float32)
         start[:, :, 1, 0] = np.eye(channels)
         self.weight.set_data(Tensor(start))
-        self.fold = FoldTime()
+        self.fold = FoldTime(*padding, zeros)
         self.unfold = UnfoldTime()
 
     def construct(self, x: Tensor) -> Tensor:
         height, width = x.shape[3:]
-        return self.unfold(super().construct(self.fold(x)), height, width)
+        return self.unfold((super().construct(self.fold(x)),), height, width)
 
 
 class Phase(nn.Cell):
@@ -121,5 +121,4 @@ class Conv2_5d(nn.Cell):
         self.temporal = TemporalConv(out_channels)
 
     def construct(self, x: Tensor) -> Tensor:
-        x = self.spatial(x)
-        return self.temporal(replicate_pad(x, 1, 1, 1))
+        return self.temporal(self.spatial(x))

@@ -11,33 +11,47 @@ from mindspore import Tensor, nn, ops
 from mindspore import dtype as mstype
 
 from mg import runtime
+from mg.models.layers.pad import replicate_pad, zero_pad
 
 
 class FoldTime(nn.Cell):
-    """(B, T, C, H, W) -> (B, C, T, H*W)."""
+    """(B, T, C, H, W) -> (B, C, before + T + after, H*W), the first and the last frame repeated, or zeros put there."""
 
-    def __init__(self):
+    def __init__(self, before: int = 0, after: int = 0, zeros: bool = False):
         super().__init__()
         self.on_cpu = runtime.on_cpu()
+        self.before, self.after = before, after
+        self.pad = zero_pad if zeros else replicate_pad
+        self.zeros = zeros
 
     def construct(self, x: Tensor) -> Tensor:
         batch, frames, channels, height, width = x.shape
         x = x.reshape(batch, frames, channels, height * width)
-        if self.on_cpu:
-            return ops.stack(ops.unstack(x, 1), 2)
-        return x.transpose(0, 2, 1, 3)
+        if not self.on_cpu:
+            return self.pad(x, 1, self.before, self.after).transpose(0, 2, 1, 3)
+        frames = ops.unstack(x, 1)
+        first, last = frames[0], frames[-1]
+        if self.zeros:
+            first = last = ops.zeros_like(first)
+        return ops.stack([first] * self.before + list(frames) + [last] * self.after, 2)
 
 
 class UnfoldTime(nn.Cell):
-    """(B, C, T, H*W) -> (B, T, C, H, W)."""
+    """Tensors (B, C, T, H*W), of which each has every n-th frame -> (B, n*T, C, H, W)."""
 
     def __init__(self):
         super().__init__()
         self.on_cpu = runtime.on_cpu()
 
-    def construct(self, x: Tensor, height: int, width: int) -> Tensor:
-        batch, channels, frames, _ = x.shape
-        x = ops.stack(ops.unstack(x, 2), 1) if self.on_cpu else x.transpose(0, 2, 1, 3)
+    def construct(self, phases: tuple[Tensor, ...], height: int, width: int) -> Tensor:
+        batch, channels, frames, pixels = phases[0].shape
+        frames = frames * len(phases)
+        if self.on_cpu:
+            taken = [ops.unstack(phase, 2) for phase in phases]
+            x = ops.stack([taken[k % len(phases)][k // len(phases)] for k in range(frames)], 1)
+        else:
+            x = phases[0] if len(phases) == 1 else ops.stack(phases, 3).reshape(batch, channels, frames, pixels)
+            x = x.transpose(0, 2, 1, 3)
         return x.reshape(batch, frames, channels, height, width)
 
 

@@ -13,7 +13,6 @@ from mindspore import Tensor, nn, ops
 from mg.models.layers.conv import Phase, SpatialConv, TemporalConv
 from mg.models.layers.folds import to_frames
 from mg.models.layers.kernels import FoldTime, UnfoldTime
-from mg.models.layers.pad import replicate_pad, zero_pad
 
 
 class SpatialDownsample(nn.Cell):
@@ -36,11 +35,10 @@ class TemporalDownsample(nn.Cell):
 
     def __init__(self, channels: int, padding: str = "end"):
         super().__init__()
-        self.before, self.after = {"end": (0, 2), "both": (1, 1)}[padding]
-        self.conv = TemporalConv(channels, stride=2)
+        self.conv = TemporalConv(channels, 2, {"end": (0, 2), "both": (1, 1)}[padding])
 
     def construct(self, x: Tensor) -> Tensor:
-        return self.conv(replicate_pad(x, 1, self.before, self.after))
+        return self.conv(x)
 
 
 class SpatialUpsample(nn.Cell):
@@ -69,25 +67,22 @@ class TemporalUpsample(nn.Cell):
     def __init__(self, channels: int, padding: str = "replicate"):
         super().__init__()
         self.zeros = padding == "zeros"
-        self.conv = TemporalConv(channels)
+        self.conv = TemporalConv(channels, zeros=self.zeros)
         self.phases = nn.CellList([Phase(channels, (phase,), pad=False) for phase in (0, 1)])
-        self.fold = FoldTime()
+        self.folds = nn.CellList([FoldTime(1 - phase, phase, self.zeros) for phase in (0, 1)])
         self.unfold = UnfoldTime()
 
     def construct(self, x: Tensor) -> Tensor:
         batch, frames, channels, height, width = x.shape
-        single = frames == 1 and not self.zeros
-        if self.training and not single:
-            x = x.reshape(batch * frames, 1, channels, height * width)
-            x = ops.concat((x, x), 1).reshape(batch, 2 * frames, channels, height, width)
-        x = zero_pad(x, 1, 1, 1) if self.zeros else replicate_pad(x, 1, 1, 1)
-        if self.training or single:
+        if frames == 1 and not self.zeros:
             return self.conv(x)
-        x = self.fold(x)
-        first = self.phases[0](x[:, :, :-1], self.conv.weight, self.conv.bias)
-        second = self.phases[1](x[:, :, 1:], self.conv.weight, self.conv.bias)
-        x = ops.stack((first, second), 3).reshape(batch, channels, 2 * frames, height * width)
-        return self.unfold(x, height, width)
+        if self.training:
+            x = x.reshape(batch * frames, 1, channels, height * width)
+            return self.conv(ops.concat((x, x), 1).reshape(batch, 2 * frames, channels, height, width))
+        first, second = [
+            phase(fold(x), self.conv.weight, self.conv.bias) for phase, fold in zip(self.phases, self.folds)
+        ]
+        return self.unfold((first, second), height, width)
 
 
 def _interleave(phases: Sequence[Tensor]) -> Tensor:

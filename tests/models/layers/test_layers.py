@@ -35,13 +35,16 @@ def test_spatial_conv_sees_each_frame_alone():
     np.testing.assert_allclose(cell(x).asnumpy(), alone, atol=1e-6)
 
 
-@pytest.mark.parametrize("stride", [1, 2])
-def test_temporal_conv_is_a_sum_over_three_frames(stride):
-    cell = set_random(TemporalConv(4, stride))
+@pytest.mark.parametrize("zeros", [False, True])
+@pytest.mark.parametrize(("stride", "padding"), [(1, (0, 0)), (1, (1, 1)), (2, (0, 2)), (2, (0, 0))])
+def test_temporal_conv_is_a_sum_over_three_frames(stride, padding, zeros):
+    cell = set_random(TemporalConv(4, stride, padding, zeros))
     x = random_clip(2, 7, 4, 3, 5)
     weight, bias = cell.weight.asnumpy()[..., 0], cell.bias.asnumpy()
-    frames = x.asnumpy()
-    expected = sum(np.einsum("oc,btchw->btohw", weight[:, :, k], frames[:, k : 5 + k : stride]) for k in range(3))
+    pad = zero_pad if zeros else replicate_pad
+    frames = pad(x, 1, *padding).asnumpy()
+    last = frames.shape[1] - 2
+    expected = sum(np.einsum("oc,btchw->btohw", weight[:, :, k], frames[:, k : last + k : stride]) for k in range(3))
     np.testing.assert_allclose(cell(x).asnumpy(), expected + bias[:, None, None], atol=1e-5)
 
 
@@ -96,8 +99,7 @@ def test_spatial_upsample_repeats_pixels_before_its_convolution(training):
 def test_temporal_upsample_repeats_frames_before_its_convolution(padding, training):
     cell = set_random(TemporalUpsample(3, padding)).set_train(training)
     x = random_clip(2, 3, 3, 4, 5)
-    pad = replicate_pad if padding == "replicate" else zero_pad
-    repeated = pad(Tensor(x.asnumpy().repeat(2, 1)), 1, 1, 1)
+    repeated = Tensor(x.asnumpy().repeat(2, 1))
     np.testing.assert_allclose(cell(x).asnumpy(), cell.conv(repeated).asnumpy(), atol=2e-6)
 
 
@@ -166,14 +168,18 @@ def test_folds_and_time_folds_are_inverse():
     np.testing.assert_array_equal(from_pixels(to_pixels(x), 2, 5, 6).asnumpy(), x.asnumpy())
     folded = FoldTime()(x)
     np.testing.assert_array_equal(folded.asnumpy(), x.asnumpy().swapaxes(1, 2).reshape(2, 4, 3, 30))
-    np.testing.assert_array_equal(UnfoldTime()(folded, 5, 6).asnumpy(), x.asnumpy())
+    np.testing.assert_array_equal(UnfoldTime()((folded,), 5, 6).asnumpy(), x.asnumpy())
 
 
 def test_cpu_kernels_equal_the_plain_operations_that_ascend_runs():
     clip, rows, values = random_clip(2, 3, 4, 5, 6), random_clip(6, 35), random_clip(6, seed=1)
+    folded = clip.reshape(2, 3, 4, 30)
     for cell, inputs in (
         (FoldTime, (clip,)),
-        (UnfoldTime, (clip.reshape(2, 3, 4, 30), 5, 6)),
+        (lambda: FoldTime(1, 2), (clip,)),
+        (lambda: FoldTime(2, 1, zeros=True), (clip,)),
+        (UnfoldTime, ((folded,), 5, 6)),
+        (UnfoldTime, ((folded, folded + 1), 5, 6)),
         (AddToRows, (rows, values)),
         (ScaleRows, (rows, values)),
     ):
