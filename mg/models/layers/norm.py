@@ -6,7 +6,7 @@ from mindspore import Parameter, Tensor, nn, ops
 from mindspore import dtype as mstype
 from mindspore.common.initializer import initializer
 
-from mg.models.layers.kernels import AddToRows, ScaleRows
+from mg.models.layers.kernels import AddToRows, ScaleAndShiftRows
 
 
 class GroupNorm(nn.Cell):
@@ -26,7 +26,7 @@ class GroupNorm(nn.Cell):
         self.weight = Parameter(initializer("ones", (channels,), mstype.float32))
         self.bias = Parameter(initializer("zeros", (channels,), mstype.float32))
         self.add = AddToRows()
-        self.scale = ScaleRows()
+        self.scale_and_shift = ScaleAndShiftRows()
 
     def construct(self, x: Tensor) -> Tensor:
         batch, frames, channels, height, width = x.shape
@@ -36,8 +36,8 @@ class GroupNorm(nn.Cell):
         variance = self.average(centred * centred, batch, frames, width)
         scale = self.per_channel(ops.rsqrt(variance + self.eps), channels) * self.weight
         shift = ops.broadcast_to(self.bias, scale.shape)
-        pixels = self.scale(centred.reshape(-1, height * width), scale.reshape(-1))
-        return self.add(pixels, shift.reshape(-1)).astype(x.dtype).reshape(x.shape)
+        pixels = self.scale_and_shift(centred.reshape(-1, height * width), scale.reshape(-1), shift.reshape(-1))
+        return pixels.astype(x.dtype).reshape(x.shape)
 
     def average(self, x: Tensor, batch: int, frames: int, width: int) -> Tensor:
         """Mean per frame (or clip) and group, (B*T*groups,). By rows first: short sums lose little and are fast."""

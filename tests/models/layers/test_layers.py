@@ -9,7 +9,7 @@ from mg.models.layers import attention
 from mg.models.layers.attention import SpatialAttention, TemporalAttention
 from mg.models.layers.conv import Conv2_5d, SpatialConv, TemporalConv
 from mg.models.layers.folds import channels_first, frames_first, from_pixels, to_pixels
-from mg.models.layers.kernels import AddToRows, FoldTime, ScaleRows, UnfoldTime
+from mg.models.layers.kernels import AddToRows, FoldTime, ScaleAndShiftRows, UnfoldTime
 from mg.models.layers.norm import GroupNorm
 from mg.models.layers.pad import pad_to_multiple, replicate_pad, zero_pad
 from mg.models.layers.resample import SpatialUpsample, TemporalDownsample, TemporalUpsample
@@ -26,6 +26,18 @@ def test_fresh_conv2_5d_equals_its_spatial_convolution():
     cell = Conv2_5d(3, 8)
     x = random_clip(2, 5, 3, 6, 7)
     np.testing.assert_allclose(cell(x).asnumpy(), cell.spatial(x).asnumpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize("channels", [(3, 20), (6, 4)])
+@pytest.mark.parametrize("frames", [1, 4])
+def test_conv2_5d_is_one_convolution_after_the_other(frames, channels):
+    cell = set_random(Conv2_5d(*channels))
+    x = random_clip(2, frames, channels[0], 6, 7)
+    expected = cell.temporal(cell.spatial(x)).asnumpy()
+    assert cell.joined == (channels == (3, 20))
+    np.testing.assert_allclose(cell(x).asnumpy(), expected, atol=2e-6 * np.abs(expected).max())
+    cell.set_train()
+    np.testing.assert_allclose(cell(x).asnumpy(), expected, atol=2e-6 * np.abs(expected).max())
 
 
 def test_spatial_conv_sees_each_frame_alone():
@@ -181,7 +193,8 @@ def test_cpu_kernels_equal_the_plain_operations_that_ascend_runs():
         (UnfoldTime, ((folded,), 5, 6)),
         (UnfoldTime, ((folded, folded + 1), 5, 6)),
         (AddToRows, (rows, values)),
-        (ScaleRows, (rows, values)),
+        (ScaleAndShiftRows, (rows, values, values + 1)),
+        (lambda: ScaleAndShiftRows().set_train(), (rows, values, values + 1)),
     ):
         on_cpu, elsewhere = cell(), cell()
         assert on_cpu.on_cpu
