@@ -6,7 +6,9 @@ MindSpore's own fp32 matrix product of 2048x2048, measured in the same process b
 of the peak). The model has TAE_CONFIG's sizes and seeded random weights unless --model_config or --ckpt_path say
 otherwise. Let nothing else run on the machine.
 
---peer      the same layers and weights in plain PyTorch eager: run and run alternate, results must agree
+--peer      the same layers and weights in PyTorch eager, in its default memory layout (plain), in the faster one that
+            has to be asked for (channels_last), or in both if neither is named: run and run alternate, results must
+            agree
 --profile   time of every operator, to <output_path>.<part>.csv
 --growth    untiled over 8 to 32 frames of 64x64 and 64 to 192 pixels at 8 frames, with fitted exponents; tiled, in
             windows of 16 frames of 64x64, the time of a window with 8 to 64 windows
@@ -29,7 +31,7 @@ import benchmark_report as report
 import mindspore as ms
 import numpy as np
 from benchmark_child import Case  # before mg, which changes the environment
-from benchmark_measure import measure, plan
+from benchmark_measure import PEERS, measure, plan
 from benchmark_report import Row
 from mindspore import Tensor
 from tqdm import tqdm
@@ -57,7 +59,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--frames", type=int, nargs="+", help="one or several (default: 8; decode 8 and 16)")
     parser.add_argument("--size", type=int, nargs="+", help="side, or height and width (default: 128; train 64)")
     parser.add_argument("--runs", type=int, default=5, help="after the first (default: %(default)s)")
-    parser.add_argument("--peer", action="store_true", help="PyTorch beside")
+    parser.add_argument("--peer", nargs="*", choices=PEERS, help="PyTorch beside (no value: both)")
     parser.add_argument("--profile", action="store_true", help="by operator")
     parser.add_argument("--growth", action="store_true", help="of encode and decode, as far as --part has them")
     parser.add_argument("--memory_frames", type=int, nargs="+", default=[], help="of train steps")
@@ -66,6 +68,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--output_path", default="benchmark.json", help="JSON file (default: %(default)s)")
     add_tile_flags(parser)
     args = parser.parse_args()
+    if args.peer == []:
+        args.peer = list(PEERS)
     check(args)
     return args
 
@@ -121,7 +125,7 @@ def make_weights(args: argparse.Namespace, tiles: Tiles | None, path: Path) -> T
 
 
 def check_conventions(config: TAEConfig, args: argparse.Namespace) -> None:
-    """Refuse what the peer does not do."""
+    """Refuse what the peers do not do."""
     default = TAEConfig()
     for field in ("norm_statistics", "downsample_padding", "upsample_padding"):
         if getattr(config, field) != getattr(default, field):

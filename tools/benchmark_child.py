@@ -29,6 +29,7 @@ class Case:
 
     part: encode, decode or train. frames, height, width: of the clip. config, weights: of the model.
     tiles: fields of mg.models.tiling.Tiles, or None for whole clips. seed: of the random input.
+    channels_last: the memory layout of PyTorch's frames.
     """
 
     part: str
@@ -42,6 +43,7 @@ class Case:
     tiles: dict[str, Any] | None = None
     threads: int = 2
     seed: int = 0
+    channels_last: bool = False
 
     @property
     def compression(self) -> int:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import benchmark_report as report
 import count_flops
@@ -22,8 +24,9 @@ from mg.models.tiling import Tiles
 FRAMES = {"encode": [8], "decode": [8, 16], "train": [8]}  # 8 frames are one latent frame, which is decoded once
 SIZE = {"encode": [128, 128], "decode": [128, 128], "train": [64, 64]}
 TOLERANCE = 2e-4  # of the largest value
-SCRIPTS = {"mg": "benchmark_mindspore.py", "PyTorch": "benchmark_torch.py"}
+PEERS = {"plain": "PyTorch", "channels_last": "PyTorch, channels last"}
 WINDOW = 16
+Ask = Callable[..., "dict[str, Any]"]  # command, its arguments -> reply
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class Measurement:
 
 def plan(args: argparse.Namespace, base: Case, tiles: Tiles | None) -> list[Measurement]:
     """Everything to measure, in order."""
-    by = ("mg", "PyTorch") if args.peer else ("mg",)
+    by = ("mg", *(name for layout, name in PEERS.items() if layout in (args.peer or [])))
     base = replace(base, tiles=None if tiles is None else asdict(tiles))
     todo = []
     for part in args.part:
@@ -76,40 +79,56 @@ def at(base: Case, part: str, frames: int, size: list[int]) -> Case:
 
 
 def measure(todo: Measurement, folder: Path, bar: tqdm) -> list[Row]:
-    """Rows of all that measure one case, each in a process of its own; their runs alternate."""
-    case = todo.case
-    bar.set_postfix_str(f"{case.part} {case.frames}x{case.height}x{case.width}")
+    """Rows of all that measure one case, ours first, each in a process of its own."""
+    bar.set_postfix_str(name_of(todo.case))
     with ExitStack() as stack:
-        children = {}
-
-        def ask(by: str, do: str, *arguments: str) -> dict:
-            reply = children[by].ask(do, *arguments)
-            if "error" in reply:
-                raise InputError(f"{case.part} of {case.frames}x{case.height}x{case.width} by {by}: {reply['error']}")
-            return reply
-
-        for by in todo.by:
-            children[by] = stack.enter_context(Child(SCRIPTS[by], case))
-            ask(by, "ready")
-        results = {by: str(folder / f"{by}.npz") for by in todo.by}
-        first = {by: ask(by, "run", results[by])["seconds"] for by in todo.by}
-        bar.update()
-        seconds = {by: [] for by in todo.by}
-        for _ in range(todo.runs):
-            for by in todo.by:
-                seconds[by].append(ask(by, "run")["seconds"])
-            bar.update()
-        rows = [row_of(todo, by, first[by], seconds[by], ask(by, "memory")["peak_gb"]) for by in todo.by]
-        peak = ask("mg", "matmul")["matmul_gflops"]
+        asks = {by: start(by, todo.case, stack) for by in todo.by}
+        rows = run(todo, asks, folder, bar)
+        peak = asks["mg"]("matmul")["matmul_gflops"]
         if todo.profile:
-            rows[0]["operators"] = ask("mg", "profile", tempfile.mkdtemp(dir=folder))["operators"]
+            rows[0]["operators"] = asks["mg"]("profile", tempfile.mkdtemp(dir=folder))["operators"]
     for row in rows:
         row.update(matmul_gflops=peak, of_matmul=row["gflops"] / peak)
         row["done_of_matmul"] = row["of_matmul"] * row["gflop_done"] / row["gflop"]
-    if len(rows) == 2:
-        rows[0]["ratio"] = rows[0]["median_s"] / rows[1]["median_s"]
-        rows[0]["difference"] = difference(case.part, *results.values())
+    for row in rows[1:]:
+        row["ratio"] = rows[0]["median_s"] / row["median_s"]
+        row["difference"] = difference(todo.case.part, row["by"], result(folder, "mg"), result(folder, row["by"]))
     return rows
+
+
+def start(by: str, case: Case, stack: ExitStack) -> Ask:
+    """Start a process that lives as long as the stack; gives what asks it, which raises InputError if it replies so."""
+    script = "benchmark_mindspore.py" if by == "mg" else "benchmark_torch.py"
+    child = stack.enter_context(Child(script, replace(case, channels_last=by == PEERS["channels_last"])))
+
+    def ask(do: str, *arguments: str) -> dict[str, Any]:
+        reply = child.ask(do, *arguments)
+        if "error" in reply:
+            raise InputError(f"{name_of(case)} by {by}: {reply['error']}")
+        return reply
+
+    ask("ready")
+    return ask
+
+
+def run(todo: Measurement, asks: dict[str, Ask], folder: Path, bar: tqdm) -> list[Row]:
+    """First runs, whose results are kept, then the others in turn."""
+    first = {by: ask("run", str(result(folder, by)))["seconds"] for by, ask in asks.items()}
+    bar.update()
+    seconds = {by: [] for by in asks}
+    for _ in range(todo.runs):
+        for by, ask in asks.items():
+            seconds[by].append(ask("run")["seconds"])
+        bar.update()
+    return [row_of(todo, by, first[by], seconds[by], ask("memory")["peak_gb"]) for by, ask in asks.items()]
+
+
+def name_of(case: Case) -> str:
+    return f"{case.part} of {case.frames}x{case.height}x{case.width}"
+
+
+def result(folder: Path, by: str) -> Path:
+    return folder / f"{by}.npz"
 
 
 def row_of(todo: Measurement, by: str, first: float, seconds: list[float], peak_gb: float) -> Row:
@@ -134,13 +153,13 @@ def row_of(todo: Measurement, by: str, first: float, seconds: list[float], peak_
     return row
 
 
-def difference(part: str, ours: str, theirs: str) -> float:
+def difference(part: str, by: str, ours: Path, theirs: Path) -> float:
     """Largest difference of the first results as a share of the largest value. Raises InputError above TOLERANCE."""
     with np.load(ours) as a, np.load(theirs) as b:
         off = max(float(np.abs(a[name] - b[name]).max() / np.abs(b[name]).max()) for name in b.files)
     if not off <= TOLERANCE:
         raise InputError(
-            f"{part}: PyTorch's result is off by {off:.1e} of the largest value, more than {TOLERANCE}, so "
+            f"{part}: the result of {by} is off by {off:.1e} of the largest value, more than {TOLERANCE}, so "
             "times cannot be compared; give other weights, or mend tools/torch_tae.py"
         )
     return off

@@ -65,11 +65,12 @@ RESULTS = {
     "of peak": _number("of_matmul", 0, 100, " %"),
     "done": _number("done", 0, 100, " %"),
     "done of peak": _number("done_of_matmul", 0, 100, " %"),
-    "mg / PyTorch": _number("ratio", 2, 1, "x"),
+    "mg / peer": _number("ratio", 2, 1, "x"),
 }
 LEGEND = """first: with compilation; iqr: interquartile range; peak GB: largest resident size of the process
 GFLOP: of the plain network on the whole clip, a multiplication and an addition being 2; of peak: of the fp32 MatMul's
-done: share of it that is computed (a single latent frame is decoded once; tiles overlap), and its rate"""
+done: share of it that is computed (a single latent frame is decoded once; tiles overlap), and its rate
+mg / peer: median time of mg as a share of that peer's"""
 MEMORY = {
     "train TxHxW": _clip,
     "by": lambda row: row["by"],

@@ -1,4 +1,4 @@
-"""The peer's side of tools/benchmark.py, which starts it: a plain PyTorch TAE in a process without MindSpore."""
+"""A peer's side of tools/benchmark.py, which starts it: a plain PyTorch TAE in a process without MindSpore."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ RATE, WEIGHT_DECAY, MAX_NORM, KL_WEIGHT = 1e-5, 0.01, 1.0, 1e-6  # as mg/trainin
 
 
 def load(case: Case) -> TAE:
-    """The weights of the file, every one of them, in the memory that the file was read into."""
+    """The weights of the file, every one of them, in the memory layout that the case asks for."""
     with torch.device("meta"):
         tae = TAE(case.config)
     tae.load_state_dict(load_file(case.weights), strict=True, assign=True)
-    return tae.to(memory_format=torch.channels_last)
+    return tae.to(memory_format=torch.channels_last) if case.channels_last else tae
 
 
 def encode(case: Case) -> Run:

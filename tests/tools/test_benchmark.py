@@ -49,17 +49,17 @@ def counted(monkeypatch):
     """Operations of the package's own cells as they run in pynative mode, from the shapes that they see."""
     done = []
 
-    def watch(kind, operations):
-        construct = kind.construct
+    def watch(kind, operations, method="construct"):
+        compute = getattr(kind, method)
 
         def watched(self, *inputs):
-            output = construct(self, *inputs)
+            output = compute(self, *inputs)
             done.append(operations(self, output, *inputs))
             return output
 
-        monkeypatch.setattr(kind, "construct", watched)
+        monkeypatch.setattr(kind, method, watched)
 
-    watch(Conv2d, lambda cell, y, x: 2 * y.size * cell.weight.size // cell.weight.shape[0])
+    watch(Conv2d, lambda cell, y, x: 2 * y.size * cell.weight.size // cell.weight.shape[0], "without_bias")
     watch(Phase, lambda cell, y, x, weight, bias: 2 * y.size * weight.shape[1] * int(np.prod(cell.kernel)))
     watch(Linear, lambda cell, y, x: 2 * y.size * cell.weight.shape[1])
     watch(Attend, lambda cell, y, query, key, value: 4 * y.size * key.shape[1])
@@ -143,13 +143,23 @@ def test_pytorch_counts_the_same_plain_arithmetic():
         assert counter.get_total_flops() == count_flops.part(name, CONFIG, count_flops.Size(8, 32, 16))
 
 
-def test_the_peer_gives_the_same_results(random_nano, tmp_path):
+@pytest.fixture(params=["contiguous_format", "channels_last"])
+def peer(random_nano, request):
+    """The random nano model in PyTorch, and its memory format."""
     torch = pytest.importorskip("torch")
     from torch_tae import TAE
 
     tae = TAE(dict(random_nano.config)).requires_grad_(False)
     weights = {name: torch.from_numpy(p.asnumpy()) for name, p in named_parameters(random_nano).items()}
     tae.load_state_dict(weights, strict=True)
+    memory_format = getattr(torch, request.param)
+    return tae.to(memory_format=memory_format), memory_format
+
+
+def test_a_peer_gives_the_same_results(random_nano, peer):
+    import torch
+
+    tae, _ = peer
     clip, latents = random_clip(1, 3, 9, 32, 16), random_clip(1, 4, 2, 4, 2)
     pairs = [
         (random_nano.encoder(clip)[0], tae.encoder(torch.from_numpy(clip.asnumpy()))[0]),
@@ -159,6 +169,26 @@ def test_the_peer_gives_the_same_results(random_nano, tmp_path):
     ]
     for ours, theirs in pairs:
         np.testing.assert_allclose(ours.asnumpy(), theirs.numpy(), atol=1e-4 * float(theirs.abs().max()))
+
+
+def test_a_peer_keeps_its_memory_layout(peer):
+    import torch
+    from torch_tae import SpatialConv, TemporalConv
+
+    tae, memory_format = peer
+    seen = []
+
+    def look(conv, inputs, output):
+        seen.extend(x.is_contiguous(memory_format=memory_format) for x in (inputs[0], output))
+
+    convs = [module for module in tae.modules() if isinstance(module, (SpatialConv, TemporalConv))]
+    first = (tae.encoder.conv_in.spatial, tae.decoder.conv_in.spatial)  # these are given clips and latents as they are
+    for conv in convs:
+        if conv not in first:
+            conv.register_forward_hook(look)
+    tae.encoder(torch.zeros(2, 3, 8, 32, 16))
+    tae.decoder(torch.zeros(2, 4, 2, 4, 2))
+    assert seen == [True] * 2 * (len(convs) - len(first))
 
 
 def test_fits_find_what_was_put_in():
@@ -205,7 +235,7 @@ def test_operators_are_added_up_by_type():
 
 
 def test_the_plan_has_what_was_asked_for():
-    asked = {"part": ["encode", "decode", "train"], "frames": None, "size": None, "runs": 3, "peer": True}
+    asked = {"part": ["encode", "decode", "train"], "frames": None, "size": None, "runs": 3, "peer": ["channels_last"]}
     args = argparse.Namespace(**asked, profile=False, growth=True, memory_frames=[1, 9])
     plan = benchmark_measure.plan(args, Case("encode", 8, 64, 64, dict(CONFIG.as_mapping()), "w"), None)
     parts = [(one.case.part, one.case.frames, one.case.height) for one in plan if one.group == "parts"]
@@ -217,8 +247,8 @@ def test_the_plan_has_what_was_asked_for():
         clip = count_flops.Size(one.case.frames, 64, 64)
         assert count_flops.tiled(one.case.part, CONFIG, clip, Tiles(**one.case.tiles)) == one.windows * tile
     assert [(one.case.part, one.case.frames, one.by) for one in plan if one.group == "memory"] == [
-        ("train", 1, ("mg", "PyTorch")),
-        ("train", 9, ("mg", "PyTorch")),
+        ("train", 1, ("mg", "PyTorch, channels last")),
+        ("train", 9, ("mg", "PyTorch, channels last")),
     ]
 
 
@@ -226,11 +256,10 @@ def test_results_that_differ_cannot_be_compared(tmp_path):
     values = np.linspace(-2, 2, 9, dtype=np.float32)
     for name, added in (("a", 0), ("b", 1e-4), ("c", 1e-3)):
         np.savez(tmp_path / f"{name}.npz", values + np.float32(added))
-    assert benchmark_measure.difference("encode", tmp_path / "a.npz", tmp_path / "b.npz") == pytest.approx(
-        5e-5, rel=0.1
-    )
-    with pytest.raises(InputError, match="encode: PyTorch's result is off by"):
-        benchmark_measure.difference("encode", tmp_path / "a.npz", tmp_path / "c.npz")
+    close = benchmark_measure.difference("encode", "PyTorch", tmp_path / "a.npz", tmp_path / "b.npz")
+    assert close == pytest.approx(5e-5, rel=0.1)
+    with pytest.raises(InputError, match="encode: the result of PyTorch is off by"):
+        benchmark_measure.difference("encode", "PyTorch", tmp_path / "a.npz", tmp_path / "c.npz")
 
 
 def test_a_missing_pytorch_is_one_clear_line(monkeypatch):
@@ -304,16 +333,18 @@ def test_the_tool_from_end_to_end(model_file, tmp_path):
     assert "share" in done.stdout
 
 
-def test_the_peer_takes_the_same_step_without_mindspore(model_file, tmp_path):
+def test_peers_take_the_same_step_without_mindspore(model_file, tmp_path):
     pytest.importorskip("torch")
     flags = ("--part", "train", "--frames", "5", "--size", "16", "--runs", "1", "--peer")
     done = run(TOOL, "--model_config", model_file, *flags, cwd=tmp_path)
-    ours, theirs = json.loads((tmp_path / "benchmark.json").read_text())["parts"]
-    assert [(row["part"], row["by"]) for row in (ours, theirs)] == [("train", "mg"), ("train", "PyTorch")]
-    assert ours["difference"] <= 2e-4
-    assert ours["ratio"] == pytest.approx(ours["median_s"] / theirs["median_s"])
-    assert ours["gflop"] == theirs["gflop"] == theirs["gflop_done"]
-    assert "mg / PyTorch" in done.stdout
+    ours, *peers = json.loads((tmp_path / "benchmark.json").read_text())["parts"]
+    assert [(row["part"], row["by"]) for row in peers] == [("train", "PyTorch"), ("train", "PyTorch, channels last")]
+    assert ours["by"] == "mg" and "ratio" not in ours
+    for row in peers:
+        assert row["difference"] <= 2e-4
+        assert row["ratio"] == pytest.approx(ours["median_s"] / row["median_s"])
+        assert ours["gflop"] == row["gflop"] == row["gflop_done"]
+    assert "mg / peer" in done.stdout
     check = "import sys; sys.path.insert(0, sys.argv[1]); import benchmark_torch; print('mindspore' in sys.modules)"
     (tmp_path / "check.py").write_text(check)
     assert run(str(tmp_path / "check.py"), ROOT / "tools", cwd=tmp_path).stdout.strip() == "False"
