@@ -36,8 +36,10 @@ def convolution(positions: int, in_channels: int, out_channels: int, kernel: int
     return 2 * positions * in_channels * out_channels * kernel
 
 
-def conv2_5d(size: Size, in_channels: int, out_channels: int) -> int:
-    """3x3 on every frame, then 3 over time."""
+def conv2_5d(size: Size, in_channels: int, out_channels: int, folded: bool = False) -> int:
+    """3x3 on every frame, then 3 over time; folded: as one, where mg.models.layers.conv.Conv2_5d joins them."""
+    if folded and 27 * in_channels < 9 * in_channels + 3 * out_channels:
+        return convolution(size.pixels, 3 * in_channels, out_channels, 9)
     spatial = convolution(size.pixels, in_channels, out_channels, 9)
     return spatial + convolution(size.pixels, out_channels, out_channels, 3)
 
@@ -67,12 +69,12 @@ def blocks(size: Size, in_channels: int, out_channels: int, count: int) -> int:
     return sum(residual_block(size, a, b) for a, b in zip(widths, widths[1:]))
 
 
-def encoder(config: TAEConfig, clip: Size) -> int:
-    """One clip through the encoder."""
+def encoder(config: TAEConfig, clip: Size, folded: bool = False) -> int:
+    """One clip through the encoder; folded: with its first convolutions joined."""
     unit = config.compression
     size = Size(clip.frames, -(-clip.height // unit) * unit, -(-clip.width // unit) * unit)
     widths = [config.ch, *config.channels]
-    total = conv2_5d(size, 3, config.ch)
+    total = conv2_5d(size, 3, config.ch, folded)
     for level, (a, b) in enumerate(zip(widths, widths[1:])):
         total += blocks(size, a, b, config.num_res_blocks)
         if level < len(config.channels) - 1:
@@ -83,17 +85,18 @@ def encoder(config: TAEConfig, clip: Size) -> int:
     return total + middle(size, widths[-1]) + conv2_5d(size, widths[-1], 2 * config.z_channels)
 
 
-def decoder(config: TAEConfig, latents: Size, single: bool = False, phases: bool = False) -> int:
+def decoder(config: TAEConfig, latents: Size, single: bool = False, folded: bool = False) -> int:
     """Latents through the decoder.
 
     What mg.models.tae.decoder saves: single: a single latent frame stays one frame through all layers, unless time is
-    padded with zeros; phases: convolutions after doubling have 2 taps instead of 3 along every axis that is doubled.
+    padded with zeros; folded: its first convolutions are joined, and those after doubling have 2 taps instead of 3 along
+    every axis that is doubled.
     """
     stays = single and latents.frames == 1 and config.upsample_padding == "replicate"
-    taps = (4, 3 if stays else 2) if phases else (9, 3)
+    taps = (4, 3 if stays else 2) if folded else (9, 3)
     widths = [config.channels[-1], *reversed(config.channels)]
     size = latents
-    total = conv2_5d(size, config.z_channels, widths[0]) + middle(size, widths[0])
+    total = conv2_5d(size, config.z_channels, widths[0], folded) + middle(size, widths[0])
     for level, (a, b) in enumerate(zip(widths, widths[1:])):
         total += blocks(size, a, b, config.num_res_blocks + 1)
         if level < len(config.channels) - 1:
@@ -108,7 +111,7 @@ def part(name: str, config: TAEConfig, clip: Size, computed: bool = False) -> in
     """encode, decode (to the clip's latents' frames) or train: a step is three times encoding and decoding."""
     latents = clip.halved(config.compression)
     if name == "encode":
-        return encoder(config, clip)
+        return encoder(config, clip, computed)
     if name == "decode":
         return decoder(config, latents, computed, computed)
     return 3 * (encoder(config, clip) + decoder(config, latents, computed))

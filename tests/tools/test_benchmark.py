@@ -40,6 +40,9 @@ def test_a_convolution_is_counted_as_by_hand():
     assert count_flops.convolution(positions=5, in_channels=3, out_channels=8, kernel=9) == 2 * 5 * 3 * 8 * 9
     # 32 pixels of 3 -> 8 channels by 3x3, then 8 -> 8 by 3
     assert count_flops.conv2_5d(count_flops.Size(2, 4, 4), 3, 8) == 13824 + 12288
+    assert count_flops.conv2_5d(count_flops.Size(2, 4, 4), 3, 8, folded=True) == 13824 + 12288
+    # joined: 3 frames of 3 channels -> 20 by 3x3
+    assert count_flops.conv2_5d(count_flops.Size(2, 4, 4), 3, 20, folded=True) == 2 * 32 * 9 * 20 * 9
     # 3 sequences of 4 tokens of 8 channels: four linear layers, scores, mixing
     assert count_flops.attention(3, 4, 8) == 4 * (2 * 12 * 64) + 2 * (2 * 3 * 16 * 8)
 
