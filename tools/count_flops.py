@@ -89,7 +89,7 @@ def decoder(config: TAEConfig, latents: Size, single: bool = False, folded: bool
     """Latents through the decoder.
 
     What mg.models.tae.decoder saves: single: a single latent frame stays one frame through all layers, unless time is
-    padded with zeros; folded: its first convolutions are joined, and those after doubling have 2 taps instead of 3 along
+    padded with zeros; folded: its first convolutions are joined, and those after doubling have 2 taps, not 3, along
     every axis that is doubled.
     """
     stays = single and latents.frames == 1 and config.upsample_padding == "replicate"
