@@ -42,6 +42,10 @@ def test_a_residual_block_is_counted_as_by_hand():
     assert block.kept == norms + silus + spatial + over_time + shortcut
     assert (block.block_input, block.again) == (shortcut, block.kept - shortcut)
     same = activations.residual_block("block", 0, BF16, Size(2, 3, 4), 8, 8, 2)
+    on_cpu, plain = (
+        activations.residual_block("block", 0, form, Size(2, 3, 4), 4, 8, 2) for form in (Form(4, on_cpu=True), FP32)
+    )
+    assert on_cpu.kept - plain.kept == 4 * 24 * (4 + 8)
     assert same.again == same.kept == 2 * (4 * (24 * 8 + 2 * 18) + 2 * (24 * 8 + 24 * 8 + 48 * 8))
 
 
@@ -171,3 +175,18 @@ def test_the_script_writes_what_it_prints(tmp_path):
 )
 def test_wrong_flags_are_refused(flags, words, tmp_path):
     check_one_line_error(run(TOOL, *flags, cwd=tmp_path, code=2), words)
+
+
+@pytest.mark.slow
+def test_measured_memory_grows_by_at_least_what_is_counted(tmp_path):
+    """What is kept must all be there at once. A CPU needs more, measured: 3.9 times as much; why is not known."""
+    (tmp_path / "nano.yaml").write_text(yaml.safe_dump({**NANO, "ch_mult": list(NANO["ch_mult"])}))
+    flags = ("--model_config", "nano.yaml", "--part", "--memory_frames", "16", "24", "--size", "192")
+    run("tools/benchmark.py", *flags, cwd=tmp_path)
+    rows = json.loads((tmp_path / "benchmark.json").read_text())["memory"]["rows"]
+    few, many = (
+        activations.kept(activations.step(CONFIG, Size(row["frames"], 192, 192), Form(4, on_cpu=True))) for row in rows
+    )
+    counted, grown = many - few, (rows[1]["peak_gb"] - rows[0]["peak_gb"]) * 1e9
+    assert counted > 400e6
+    assert counted < grown < 5 * counted
