@@ -33,7 +33,7 @@ class FoldTime(nn.Cell):
         first, last = frames[0], frames[-1]
         if self.zeros:
             first = last = ops.zeros_like(first)
-        return ops.stack([first] * self.before + list(frames) + [last] * self.after, 2)
+        return ops.stack((first,) * self.before + frames + (last,) * self.after, 2)
 
 
 class UnfoldTime(nn.Cell):
@@ -47,8 +47,8 @@ class UnfoldTime(nn.Cell):
         batch, channels, frames, pixels = phases[0].shape
         frames = frames * len(phases)
         if self.on_cpu:
-            taken = [ops.unstack(phase, 2) for phase in phases]
-            x = ops.stack([taken[k % len(phases)][k // len(phases)] for k in range(frames)], 1)
+            x = [ops.stack(ops.unstack(phase, 2), 1) for phase in phases]
+            x = x[0] if len(phases) == 1 else ops.stack(x, 2)
         else:
             x = phases[0] if len(phases) == 1 else ops.stack(phases, 3).reshape(batch, channels, frames, pixels)
             x = x.transpose(0, 2, 1, 3)
