@@ -15,6 +15,10 @@ def ssim(reference: np.ndarray, other: np.ndarray) -> float:
 
     11x11 Gaussian window, sigma 1.5, K = (0.01, 0.03), peak 255, population covariance, as published.
     """
+    return float(np.mean([_of_channel(reference[..., c], other[..., c]) for c in range(3)]))
+
+
+def _of_channel(reference: np.ndarray, other: np.ndarray) -> float:
     x, y = reference.astype(np.float64), other.astype(np.float64)
     mean_x, mean_y = _average(x), _average(y)
     variance_x = _average(x * x) - mean_x**2
@@ -23,7 +27,7 @@ def ssim(reference: np.ndarray, other: np.ndarray) -> float:
     luminance = (2 * mean_x * mean_y + _C1) / (mean_x**2 + mean_y**2 + _C1)
     structure = (2 * covariance + _C2) / (variance_x + variance_y + _C2)
     edge = _WINDOW // 2
-    return float((luminance * structure)[edge:-edge, edge:-edge].mean())
+    return (luminance * structure)[edge:-edge, edge:-edge].mean()
 
 
 def _average(x: np.ndarray) -> np.ndarray:

@@ -12,6 +12,18 @@ from mg.models.posterior import draw_noise, sample
 from mg.models.tae.tae import TemporalAutoencoder
 
 
+def test_what_is_folded_outside_training_changes_nothing():
+    sizes = {"ch": 24, "ch_mult": (1, 2), "num_res_blocks": 1, "z_channels": 4, "norm_num_groups": 2}
+    tae = randomise(TemporalAutoencoder(sizes))
+    assert tae.encoder.conv_in.joined and not tae.decoder.conv_out.joined
+    clip, latents = random_clip(1, 3, 5, 20, 16), random_clip(1, 4, 3, 10, 8)
+    folded = [tae.encoder(clip)[0], tae.encoder(clip)[1], tae.decoder(latents)]
+    tae.set_train()
+    plain = [tae.encoder(clip)[0], tae.encoder(clip)[1], tae.decoder(latents)]
+    for a, b in zip(folded, plain):
+        np.testing.assert_allclose(a.asnumpy(), b.asnumpy(), atol=2e-5 * np.abs(b.asnumpy()).max())
+
+
 @pytest.mark.parametrize(
     "frames, height, width, latents",
     [(1, 16, 16, (1, 2, 2)), (9, 24, 16, (2, 3, 2)), (18, 17, 30, (3, 3, 4))],
