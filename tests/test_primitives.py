@@ -99,8 +99,16 @@ def read(cells):
 
 
 @pytest.fixture(scope="module")
-def ascend(tmp_path_factory):
-    """All that a recipe can switch on, compiled in the form for Ascend."""
+def inference():
+    """Encode and decode in the form for Ascend."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runtime, "on_cpu", lambda: False)
+        return infer("fp16", 5, None) + infer_in_tiles("fp16")
+
+
+@pytest.fixture(scope="module")
+def ascend(inference, tmp_path_factory):
+    """These, and training with all that a recipe can switch on."""
     folder = tmp_path_factory.mktemp("ascend")
     lpips.write(folder / "lpips.safetensors", lpips.Distance("vgg"), biases=True)
     adversarial = {"disc_weight": 0.5, "disc_kind": "clip", "disc_channels": 8, "lecam_weight": 0.1}
@@ -108,7 +116,6 @@ def ascend(tmp_path_factory):
     extras = {"ema_decay": 0.5, "gradient_accumulation_steps": 2, "recompute": True}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runtime, "on_cpu", lambda: False)
-        inference = infer("fp16", 5, None) + infer_in_tiles("fp16")
         return read(inference + train(folder, "fp16", ObjectiveConfig(**terms), **extras))
 
 
@@ -126,18 +133,25 @@ def listed():
     return {name: (set(where.split()), set(types.split(", "))) for name, where, types in rows}
 
 
+def test_every_primitive_of_encode_and_decode_is_listed(inference):
+    assert set(read(inference)) - STRUCTURE - set(listed()) == set(), "not in the table of docs/ascend.md"
+
+
+@pytest.mark.slow
 def test_every_primitive_of_the_ascend_form_is_listed_and_every_listed_one_is_used(ascend):
     table, used = listed(), set(ascend) - STRUCTURE
     assert used - set(table) == set(), "not in the table of docs/ascend.md: find out what Ascend makes of them"
     assert set(table) - used - SOME_VERSIONS == set(), "in the table of docs/ascend.md, but no graph uses them"
 
 
+@pytest.mark.slow
 def test_the_table_says_where_primitives_are_used_and_in_which_types(ascend):
     found = {name: (ascend[name].where, ascend[name].types) for name in set(ascend) - STRUCTURE}
     table = {name: row for name, row in listed().items() if name in found}
     assert found == table
 
 
+@pytest.mark.slow
 def test_the_cpu_form_needs_one_primitive_that_the_ascend_form_has_not(cpu, ascend):
     assert set(cpu) - set(ascend) == {"BatchNorm"}
     assert {"E", "D"} <= cpu["Unstack"].where, "this is not the CPU's form"
