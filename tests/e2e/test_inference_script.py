@@ -43,6 +43,7 @@ def test_without_arguments_it_reconstructs_the_sample_clip(tmp_path):
     assert "PSNR" in done.stderr
 
 
+@pytest.mark.slow
 def test_real_clips_and_images(shared, tmp_path):
     source = tmp_path / "in"
     source.mkdir()

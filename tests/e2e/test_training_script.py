@@ -18,6 +18,7 @@ RECIPE_FILE = ROOT / "configs" / "tae" / "train" / "smoke.yaml"
 FALLS_BY = 1.6
 
 
+@pytest.mark.slow
 def test_the_smoke_recipe_learns_and_reproduces_its_figures(shared, tmp_path):
     clips = tmp_path / "clips"
     clips.mkdir()

@@ -65,6 +65,7 @@ def states(tmp_path, **changes):
     return files, logs
 
 
+@pytest.mark.slow
 def test_sgd_on_two_ranks_equals_one_process_with_the_doubled_batch(tmp_path):
     changes = {"optimizer": "sgd", "learning_rate": 1e-2, "validation_video_folder": str(tmp_path / "clips")}
     (two, one), logs = states(tmp_path, **changes)

@@ -160,6 +160,7 @@ def test_freezing(tmp_path):
         parts_of(tmp_path, freeze=["*"])
 
 
+@pytest.mark.slow
 def test_a_discriminator_learns_and_is_heard_from_its_start_on(tmp_path):
     parts = parts_of(tmp_path, disc_weight=0.5, disc_start=1, disc_channels=8, lecam_weight=0.1)
     clip, progress = random_clip(1, 3, 4, 16, 16), Progress()
