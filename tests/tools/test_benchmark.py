@@ -212,12 +212,13 @@ def test_memory_has_a_line_for_each_that_was_measured():
     assert "mg: peak GB = 1.00 + 0.200 * T" in report.memory_text(rows, fits)
 
 
-def test_growth_leaves_out_the_latent_frame_that_is_decoded_once():
+@pytest.mark.parametrize("folded", [1.0, 0.89])
+def test_growth_leaves_out_the_latent_frame_that_is_decoded_once(folded):
     def row(sweep, frames, side, seconds, done=1.0, window=None):
         size = {"part": "decode", "sweep": sweep, "frames": frames, "height": side, "width": side}
         return {**size, "median_s": seconds, "gflop": 1.0, "gflop_done": done, "window_s": window}
 
-    over_t = [row("T", 8, 64, 0.001, done=0.2), row("T", 16, 64, 1.0), row("T", 32, 64, 2.0)]
+    over_t = [row("T", 8, 64, 0.001, done=0.2), row("T", 16, 64, 1.0, folded), row("T", 32, 64, 2.0, folded)]
     over_hw = [row("HW", 8, side, side**4 / 1e9) for side in (64, 128)]
     windows = [row("windows", 128, 64, 8.0, window=1.0), row("windows", 256, 64, 16.4, window=1.025)]
     fits = report.growth_fits([*over_t, *over_hw, *windows])
