@@ -114,10 +114,12 @@ def ascend(inference, tmp_path_factory):
     lpips.write(folder / "lpips.safetensors", lpips.Distance("vgg"), biases=True)
     adversarial = {"disc_weight": 0.5, "disc_kind": "clip", "disc_channels": 8, "lecam_weight": 0.1}
     terms = {"lpips_weights": str(folder / "lpips.safetensors"), "use_outlier_penalty_loss": True, **adversarial}
+    plain = ObjectiveConfig(perceptual_weight=0.0, squared_error_weight=1.0)
     extras = {"ema_decay": 0.5, "gradient_accumulation_steps": 2, "recompute": True}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runtime, "on_cpu", lambda: False)
-        return read(inference + train(folder, "fp16", ObjectiveConfig(**terms), **extras))
+        by_adamw = train(folder, "fp16", ObjectiveConfig(**terms), **extras)
+        return read(inference + by_adamw + train(folder, "fp16", plain, optimizer="muon"))
 
 
 @pytest.fixture(scope="module")

@@ -2,9 +2,9 @@
 
 Every measurement is a process of its own, so that its peak memory is that part's alone. The first call compiles; the
 median and the spread are of the runs after it. Arithmetic is counted from shapes and compared with the rate of
-MindSpore's own fp32 matrix product of 2048x2048, measured in the same process before and after (its matrices are 50 MB
-of the peak). The model has TAE_CONFIG's sizes and seeded random weights unless --model_config or --ckpt_path say
-otherwise. Let nothing else run on the machine.
+MindSpore's own fp32 matrix product of 2048x2048, the median of products after every run, in the same process (its
+matrices are 50 MB of the peak). The model has TAE_CONFIG's sizes and seeded random weights unless --model_config or
+--ckpt_path say otherwise. Let nothing else run on the machine.
 
 --peer      the same layers and weights in PyTorch eager, in its default memory layout (plain), in the faster one that
             has to be asked for (channels_last), or in both if neither is named: run and run alternate, results must

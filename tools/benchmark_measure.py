@@ -84,11 +84,10 @@ def measure(todo: Measurement, folder: Path, bar: tqdm) -> list[Row]:
     with ExitStack() as stack:
         asks = {by: start(by, todo.case, stack) for by in todo.by}
         rows = run(todo, asks, folder, bar)
-        peak = asks["mg"]("matmul")["matmul_gflops"]
         if todo.profile:
             rows[0]["operators"] = asks["mg"]("profile", tempfile.mkdtemp(dir=folder))["operators"]
     for row in rows:
-        row.update(matmul_gflops=peak, of_matmul=row["gflops"] / peak)
+        row["of_matmul"] = row["gflops"] / row["matmul_gflops"]
         row["done_of_matmul"] = row["of_matmul"] * row["gflop_done"] / row["gflop"]
     for row in rows[1:]:
         row["ratio"] = rows[0]["median_s"] / row["median_s"]
@@ -112,15 +111,17 @@ def start(by: str, case: Case, stack: ExitStack) -> Ask:
 
 
 def run(todo: Measurement, asks: dict[str, Ask], folder: Path, bar: tqdm) -> list[Row]:
-    """First runs, whose results are kept, then the others in turn."""
+    """First runs, whose results are kept, then the others in turn, with matrix products among them."""
     first = {by: ask("run", str(result(folder, by)))["seconds"] for by, ask in asks.items()}
     bar.update()
-    seconds = {by: [] for by in asks}
+    seconds, rates = {by: [] for by in asks}, []
     for _ in range(todo.runs):
         for by, ask in asks.items():
             seconds[by].append(ask("run")["seconds"])
+        rates.append(asks["mg"]("matmul")["matmul_gflops"])
         bar.update()
-    return [row_of(todo, by, first[by], seconds[by], ask("memory")["peak_gb"]) for by, ask in asks.items()]
+    rows = [row_of(todo, by, first[by], seconds[by], ask("memory")["peak_gb"]) for by, ask in asks.items()]
+    return [{**row, "matmul_gflops": float(np.median(rates))} for row in rows]
 
 
 def name_of(case: Case) -> str:

@@ -62,13 +62,13 @@ RESULTS = {
     "peak GB": _number("peak_gb", 2),
     "GFLOP": lambda row: f"{row['gflop']:.{0 if row['gflop'] > 100 else 2}f}",
     "GFLOP/s": _number("gflops", 1),
-    "of peak": _number("of_matmul", 0, 100, " %"),
+    "of MatMul": _number("of_matmul", 0, 100, " %"),
     "done": _number("done", 0, 100, " %"),
-    "done of peak": _number("done_of_matmul", 0, 100, " %"),
+    "done of MatMul": _number("done_of_matmul", 0, 100, " %"),
     "mg / peer": _number("ratio", 2, 1, "x"),
 }
 LEGEND = """first: with compilation; iqr: interquartile range; peak GB: largest resident size of the process
-GFLOP: of the plain network on the whole clip, a multiplication and an addition being 2; of peak: of the fp32 MatMul's
+GFLOP: of the plain network on the whole clip, a multiplication and an addition being 2; of MatMul: of its rate
 done: share of it that is computed (a single latent frame is decoded once; tiles overlap), and its rate
 mg / peer: median time of mg as a share of that peer's"""
 MEMORY = {
@@ -137,7 +137,7 @@ def growth_fits(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
 
 def results_text(rows: Sequence[Row]) -> str:
     rate = max(row["matmul_gflops"] for row in rows)
-    return f"fp32 matrix product: up to {rate:.0f} GFLOP/s\n\n{table(RESULTS, rows)}\n\n{LEGEND}"
+    return f"fp32 matrix product (MatMul): up to {rate:.0f} GFLOP/s\n\n{table(RESULTS, rows)}\n\n{LEGEND}"
 
 
 def growth_text(rows: Sequence[Row], fits: dict[str, dict[str, float]]) -> str:

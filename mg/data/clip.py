@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from mg.data.config import DataConfig
-from mg.data.transforms import covering_size, resize_and_crop
+from mg.data.transforms import covering_size, glide, resize_and_crop
 from mg.io.image import read_image
 from mg.io.media import is_image
 from mg.io.video import probe, read_frames, read_frames_at
@@ -18,7 +18,8 @@ from mg.io.video import probe, read_frames, read_frames_at
 def read_training_clip(
     path: Path, frames: int, config: DataConfig, choices: np.random.Generator
 ) -> tuple[np.ndarray, bool]:
-    """A clip of `path` from a random start, all frames cropped and flipped alike.
+    """A clip of `path` from a random start, all frames cropped and flipped alike; of an image, if it has more than one
+    frame, from windows that glide over it.
 
     `choices` decides everything random. Returns (T, H, W, 3) uint8 and whether the file is too short for `frames`
     frames, in which case the last one repeats. Raises InputError when the file cannot be read.
@@ -29,11 +30,14 @@ def read_training_clip(
     if config.resize_to is not None:
         shorter = (int(choices.integers(config.resize_to[0], config.resize_to[1] + 1)),) * 2
     rows, columns = covering_size(pictures.shape[1:3], *shorter)
-    top, left = (rows - height) // 2, (columns - width) // 2
-    if config.random_crop:
-        top, left = int(choices.integers(rows - height + 1)), int(choices.integers(columns - width + 1))
     scaled = (resize_and_crop(picture, rows, columns) for picture in pictures)
-    clip = np.stack([picture[top : top + height, left : left + width] for picture in scaled])
+    if frames > 1 and is_image(path):
+        clip = glide(next(scaled), frames, height, width, choices)
+    else:
+        top, left = (rows - height) // 2, (columns - width) // 2
+        if config.random_crop:
+            top, left = int(choices.integers(rows - height + 1)), int(choices.integers(columns - width + 1))
+        clip = np.stack([picture[top : top + height, left : left + width] for picture in scaled])
     if config.flip and choices.random() < 0.5:
         clip = clip[:, :, ::-1]
     return _hold_last(clip, frames), len(clip) < frames

@@ -24,6 +24,8 @@ class DataConfig:
         "mixed_video_image": an image with probability mixed_image_ratio, else sample_n_frames of a video,
         "mixed_video_random": as many frames as one of frame_buckets, each as likely; 1 is an image,
         "video_only": sample_n_frames of a video, "image_only": an image.
+    moving_image_ratio: with this probability a step that would take clips of videos takes clips of images instead: its
+        window glides over each, which gives motion of every kind of content where videos are few.
     sample_n_frames, sample_stride: frames of a clip, and from each to the next.
     image_size: rows and columns, or one number for both. random_crop: instead of the centre; flip: half of all clips.
     resize_to: training frames are scaled so that their shorter side has this length, or one drawn between two lengths,
@@ -38,6 +40,7 @@ class DataConfig:
     image_folder: str | None = None
     mixed_strategy: str = "mixed_video_image"
     mixed_image_ratio: float = 0.2
+    moving_image_ratio: float = 0.0
     sample_n_frames: int = 32
     sample_stride: int = 1
     image_size: int | tuple[int, int] = 256
@@ -52,7 +55,7 @@ class DataConfig:
         require_whole("sample_n_frames", self.sample_n_frames, 1, _MOST_FRAMES)
         require_whole("sample_stride", self.sample_stride, 1, _MOST_FRAMES)
         require_whole("num_workers", self.num_workers, 1, 256)
-        for field in ("mixed_image_ratio", "max_bad_share"):
+        for field in ("mixed_image_ratio", "moving_image_ratio", "max_bad_share"):
             value = getattr(self, field)
             if not is_number(value) or not 0 <= value <= 1:
                 raise InputError(f"{field}={value!r} must be a number from 0 to 1")
@@ -110,6 +113,11 @@ class DataConfig:
                 raise InputError(f"{table} is given without {folder}, to which its paths are relative; give both")
         if self.video_folder is None and (self.takes_videos or self.image_folder is None):
             raise InputError(f"mixed_strategy={self.mixed_strategy} has nothing to read; give video_folder")
+        if self.moving_image_ratio > 0 and not self.takes_videos:
+            raise InputError(
+                f"moving_image_ratio={self.moving_image_ratio} is of the steps that take videos, but there are none "
+                f"with mixed_strategy={self.mixed_strategy}; leave it out, or choose another mixed_strategy"
+            )
         if self.image_folder is not None and not self.takes_images:
             raise InputError(
                 f"image_folder is given, but mixed_strategy={self.mixed_strategy} never takes an image"
@@ -119,7 +127,9 @@ class DataConfig:
 
     @property
     def takes_images(self) -> bool:
-        """Whether some steps are images."""
+        """Whether some steps are of images, moving or not."""
+        if self.moving_image_ratio > 0:
+            return True
         if self.mixed_strategy == "mixed_video_random":
             return 1 in self.frame_buckets
         return self.mixed_strategy != "video_only"

@@ -40,6 +40,8 @@ def find_files(config: DataConfig) -> Files:
     where = config.csv_path or config.video_folder or config.image_csv_path or config.image_folder
     if config.takes_videos and not videos:
         raise InputError(f"'{where}' has no video, but mixed_strategy={config.mixed_strategy} takes videos; add some")
+    if config.moving_image_ratio > 0 and not images:
+        raise InputError(f"moving_image_ratio={config.moving_image_ratio}, but there is no image; give image_folder")
     used = Files(
         videos=() if images and not config.takes_videos else tuple(videos),
         images=tuple(images) if config.takes_images else (),

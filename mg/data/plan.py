@@ -16,7 +16,7 @@ from mg.data.config import DataConfig
 from mg.errors import InputError
 
 VIDEO, IMAGE = "video", "image"
-_STEP, _ORDER, _SAMPLE, _REPLACEMENT = range(4)
+_STEP, _ORDER, _SAMPLE, _REPLACEMENT, _MOVING = range(5)
 _LISTS = {VIDEO: 0, IMAGE: 1}
 
 
@@ -80,6 +80,13 @@ def step_shape(config: DataConfig, seed: int, number: int) -> int:
     return 1 if config.mixed_strategy == "image_only" else config.sample_n_frames
 
 
+def step_source(config: DataConfig, seed: int, number: int, frames: int, images: int) -> str:
+    """The list that step `number`, of so many frames, takes its files from when there are so many images."""
+    if frames == 1:
+        return IMAGE if images else VIDEO
+    return IMAGE if _generator(seed, _MOVING, number).random() < config.moving_image_ratio else VIDEO
+
+
 def sample_at(seed: int, source: str, size: int, place: int) -> tuple[int, int]:
     """(epoch, index) of number `place` in the endless sequence of a list of `size` files.
 
@@ -117,7 +124,7 @@ def plan_steps(
     """
     while True:
         number, frames = position.step, step_shape(config, seed, position.step)
-        source = IMAGE if frames == 1 and sizes[IMAGE] else VIDEO
+        source = step_source(config, seed, number, frames, sizes[IMAGE])
         start = position.images if source == IMAGE else position.videos
         starts = [start + (micro * ranks + rank) * batch_size for micro in range(micro_batches)]
         samples = tuple(

@@ -14,7 +14,9 @@ from mg.losses.discriminator import DISCRIMINATORS, GROUPS
 from mg.losses.kl import kl
 from mg.losses.lpips import LPIPS, perceptual
 from mg.losses.outlier_penalty import outlier_penalty
-from mg.losses.reconstruction import reconstruction
+from mg.losses.reconstruction import reconstruction, squared_error
+
+_OF_RECONSTRUCTION = ("reconstruction", "squared_error", "perceptual")
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class ObjectiveConfig:
     """
 
     reconstruction_weight: float = 1.0
+    squared_error_weight: float = 0.0
     perceptual_weight: float = 1.0
     lpips_weights: str | None = None
     kl_weight: float = 1e-6
@@ -60,6 +63,7 @@ class ObjectiveConfig:
         penalty = self.outlier_penalty_weight if self.use_outlier_penalty_loss else 0.0
         named = {
             "reconstruction": self.reconstruction_weight,
+            "squared_error": self.squared_error_weight,
             "perceptual": self.perceptual_weight,
             "kl": self.kl_weight,
             "outlier_penalty": penalty,
@@ -80,7 +84,7 @@ class Objective(nn.Cell):
         super().__init__()
         self.weights = config.weights
         self.names = tuple(self.weights)
-        self.names_of_reconstruction = tuple(n for n in self.names if n in ("reconstruction", "perceptual"))
+        self.names_of_reconstruction = tuple(n for n in self.names if n in _OF_RECONSTRUCTION)
         self.limit = config.outlier_limit
         self.time_compression = time_compression
         self.dtype = dtype
@@ -102,6 +106,8 @@ class Objective(nn.Cell):
         terms = {}
         if "reconstruction" in self.names:
             terms["reconstruction"] = reconstruction(clip, recon)
+        if "squared_error" in self.names:
+            terms["squared_error"] = squared_error(clip, recon)
         if "perceptual" in self.names:
             terms["perceptual"] = perceptual(self.lpips, clip.astype(self.dtype), recon.astype(self.dtype))
         return terms

@@ -36,7 +36,7 @@ _NUMBERS = {
 }
 _CHOICES = {
     "model": tuple(FAMILIES),
-    "optimizer": ("adamw", "sgd"),
+    "optimizer": ("adamw", "muon", "sgd"),
     "schedule": ("constant", "cosine"),
     "dtype": runtime.DTYPE_NAMES,
     "device_target": runtime.DEVICES,
@@ -52,6 +52,7 @@ class TrainingConfig:
     needed with ckpt_path. Without both, the family's default sizes, random.
     max_steps: optimizer steps. batch_size: clips of one rank and micro batch. gradient_accumulation_steps: micro
     batches of a step.
+    optimizer: "adamw", "muon" or "sgd", see mg/training/optimizer.py.
     learning_rate, warmup_steps, schedule ("constant" or "cosine"), final_learning_rate_share: see
     mg/training/schedule.py. temporal_learning_rate_multiplier: of the parameters that an image model does not have.
     weight_decay: of matrices and kernels; never of norms and biases. max_grad_norm: gradients are shortened to it; 0

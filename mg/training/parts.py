@@ -19,7 +19,7 @@ from mg.models.families import FAMILIES, Family
 from mg.training.adversarial import Balance, DiscriminatorLoss, DiscriminatorStep
 from mg.training.config import TrainingConfig
 from mg.training.ema import Ema
-from mg.training.optimizer import SGD, AdamW, parameter_rules
+from mg.training.optimizer import SGD, AdamW, Muon, parameter_rules
 from mg.training.state import Progress
 from mg.training.step import Accumulate, Gradients, Loss, LossScale, TrainStep, Update, UpdateFromSums
 
@@ -148,7 +148,7 @@ def _recompute(levels: list[list[nn.Cell]], count: int) -> None:
 
 
 def _optimizer(name: str, parameters: list[Parameter], rules: tuple[list[float], list[float]]) -> nn.Cell:
-    return {"adamw": AdamW, "sgd": SGD}[name](parameters, *rules)
+    return {"adamw": AdamW, "muon": Muon, "sgd": SGD}[name](parameters, *rules)
 
 
 def _scalar(value: float) -> Tensor:

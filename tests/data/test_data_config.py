@@ -15,6 +15,8 @@ from mg.errors import InputError
         ({"frame_buckets": 9}, "frame_buckets=9"),
         ({"mixed_image_ratio": 1.5}, "mixed_image_ratio=1.5"),
         ({"mixed_image_ratio": True}, "mixed_image_ratio=True"),
+        ({"moving_image_ratio": -0.1}, "moving_image_ratio=-0.1"),
+        ({"moving_image_ratio": 0.5, "mixed_strategy": "image_only"}, "of the steps that take videos"),
         ({"max_bad_share": -0.1}, "max_bad_share=-0.1"),
         ({"sample_n_frames": 0}, "sample_n_frames=0"),
         ({"sample_n_frames": 1}, "image_only"),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mg.data.sample_clip import draw_sample_clip
-from mg.data.transforms import resize_and_crop
+from mg.data.transforms import CLOSEST, FASTEST, glide, resize_and_crop
 
 
 def test_the_sample_clip_moves_is_textured_and_always_the_same():
@@ -28,6 +28,30 @@ def test_resize_and_crop_gives_the_size_and_keeps_the_centre_and_the_aspect(sour
     disc = np.argwhere(out[..., 0] > 127)
     centre = (disc.min(0) + disc.max(0)) / 2
     assert np.abs(centre - (np.array(wanted) - 1) / 2).max() <= 2
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_window_glides_straight_and_evenly_inside_the_picture(seed):
+    height, width, frames = 24, 16, 9
+    rows, columns = np.mgrid[:60, :40].astype(np.uint8)
+    picture = np.stack([4 * rows, 6 * columns, 0 * rows], -1)
+    clip = glide(picture, frames, height, width, np.random.default_rng(seed))
+    assert clip.shape == (frames, height, width, 3)
+    for channel, slope, side, window in ((0, 4, 60, height), (1, 6, 40, width)):
+        along = clip[..., channel].mean(2 - channel) / slope + 0.5  # (frames, window): places in the picture
+        scale = np.polyfit(np.arange(window), along.T, 1)[0]
+        centre = along.mean(1)
+        first, last = centre - scale * window / 2, centre + scale * window / 2
+        assert scale.min() > CLOSEST - 0.02 and scale.max() < 1.02
+        assert first.min() > -0.2 and last.max() < side + 0.2
+        assert np.abs(np.diff(centre, 2)).max() < 0.2 and np.abs(np.diff(scale, 2)).max() < 0.03
+        assert abs(first[-1] - first[0]) < FASTEST * (frames - 1) + 0.2 * window
+    assert np.abs(np.diff(clip.astype(int), axis=0)).max() > 0
+
+
+def test_a_window_as_large_as_the_picture_can_only_zoom():
+    picture = np.random.default_rng(0).integers(0, 256, (16, 24, 3), np.uint8)
+    assert glide(picture, 3, 16, 24, np.random.default_rng(1)).shape == (3, 16, 24, 3)
 
 
 def test_the_same_size_is_left_alone():

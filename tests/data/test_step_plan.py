@@ -1,5 +1,6 @@
 """What each step takes: kinds, order, shares of ranks. No file is read."""
 
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -23,6 +24,16 @@ def test_the_kind_of_a_step_is_a_function_of_seed_and_number_and_images_have_the
     assert abs(shapes.count(1) / 4000 - 0.2) < 0.03
     assert shapes[100:110] == [step_shape(MIXED, 3, number) for number in range(100, 110)]
     assert shapes != [step_shape(MIXED, 4, number) for number in range(4000)]
+
+
+def test_moving_images_have_their_share_of_the_clips_and_leave_everything_else_as_it_was():
+    config = replace(MIXED, moving_image_ratio=0.25)
+    samples, before = ([plan.samples[0][0] for plan in plans(2000, of)] for of in (config, MIXED))
+    clips = [sample for sample in samples if sample.frames == 9]
+    assert abs(sum(sample.source == "image" for sample in clips) / len(clips) - 0.25) < 0.04
+    assert [sample.frames for sample in samples] == [sample.frames for sample in before]
+    own = [sample for sample in samples if sample.source == "image"]
+    assert [(s.epoch, s.index) for s in own] == [sample_at(1, "image", SIZES["image"], p) for p in range(len(own))]
 
 
 def test_random_lengths_come_from_the_buckets_alike():

@@ -83,6 +83,22 @@ def test_frames_are_strided_from_every_start_that_fits_and_an_epoch_covers_the_f
     assert starts == set(range(FRAMES - 4 * stride))
 
 
+def test_moving_images_are_clips_of_image_files(folder, images):
+    config = DataConfig(video_folder=folder, image_folder=images, moving_image_ratio=0.5, **SMALL)
+    steps = take(40, config, batch=1)
+    shown = [indices(step.clips[0][0]) for step in steps if step.kind == "video"]
+    assert all(len(clip) == 5 for clip in shown)
+    still = [clip for clip in shown if len(set(clip)) == 1]
+    assert 5 < len(still) < len(shown) - 5 and {clip[0] for clip in still} <= set(range(20, 25))
+    assert not any(step.short for step in steps)
+    assert_same(take(40, config, batch=1), steps)
+
+
+def test_moving_images_need_images(folder):
+    with pytest.raises(InputError, match="there is no image; give image_folder"):
+        take(1, DataConfig(video_folder=folder, moving_image_ratio=0.5, **SMALL))
+
+
 def test_image_steps_take_image_files_or_else_one_frame_of_any_place(folder, images):
     config = DataConfig(image_folder=images, mixed_strategy="image_only", **SMALL)
     shown = [indices(clip)[0] for step in take(5, config, batch=1) for clip in step.clips[0]]

@@ -13,7 +13,7 @@ from mg.losses.kl import kl
 from mg.losses.lpips import Distance, perceptual
 from mg.losses.objective import Objective, ObjectiveConfig
 from mg.losses.outlier_penalty import outlier_penalty
-from mg.losses.reconstruction import reconstruction
+from mg.losses.reconstruction import reconstruction, squared_error
 
 PLAIN = ObjectiveConfig(perceptual_weight=0.0)
 
@@ -36,6 +36,7 @@ def test_total_is_the_weighted_sum_of_all_terms(tmp_path):
     lpips.write(tmp_path / "lpips.ckpt", network, biases=True)
     config = ObjectiveConfig(
         reconstruction_weight=0.5,
+        squared_error_weight=0.25,
         perceptual_weight=2.0,
         kl_weight=3.0,
         use_outlier_penalty_loss=True,
@@ -48,6 +49,7 @@ def test_total_is_the_weighted_sum_of_all_terms(tmp_path):
     total, terms = objective(given, clip)
     expected = {
         "reconstruction": reconstruction(clip, given["reconstruction"]),
+        "squared_error": squared_error(clip, given["reconstruction"]),
         "perceptual": perceptual(network, clip, given["reconstruction"]),
         "kl": kl(given["mean"], given["logvar"], 8),
         "outlier_penalty": outlier_penalty(given["mean"], 1.0),

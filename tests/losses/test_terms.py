@@ -8,7 +8,7 @@ from mindspore import Tensor, nn
 
 from mg.losses.kl import kl
 from mg.losses.outlier_penalty import outlier_penalty
-from mg.losses.reconstruction import reconstruction
+from mg.losses.reconstruction import reconstruction, squared_error
 
 
 class Term(nn.Cell):
@@ -34,6 +34,7 @@ def test_reconstruction_by_hand():
     recon[0, 0, 0, 0] = 0.5, -0.25
     clip[1, 2, 1, 0, 1] = 1.0
     assert value(reconstruction, clip, recon) == pytest.approx((0.5 + 0.25 + 1.0) / 4)
+    assert value(squared_error, clip, recon) == pytest.approx((0.25 + 0.0625 + 1.0) / 4)
 
 
 @pytest.mark.parametrize("dtype", [ms.float16, ms.bfloat16])
@@ -41,6 +42,7 @@ def test_half_precision_inputs_are_summed_in_fp32(dtype):
     clip = Tensor(np.zeros((1, 3, 1, 256, 256), np.float32))
     recon = Tensor(np.full((1, 3, 1, 256, 256), 0.5, np.float32)).astype(dtype)
     assert float(Term(reconstruction)(clip, recon)) == 0.5 * 3 * 256 * 256  # over the largest fp16
+    assert float(Term(squared_error)(clip, recon)) == 0.25 * 3 * 256 * 256
 
 
 def test_kl_closed_form():
@@ -91,7 +93,7 @@ def test_outlier_penalty_of_equal_latents_is_zero_with_zero_gradient():
     np.testing.assert_array_equal(gradient.asnumpy(), 0)
 
 
-@pytest.mark.parametrize("term, settings", [(reconstruction, ()), (kl, (8,))])
+@pytest.mark.parametrize("term, settings", [(reconstruction, ()), (squared_error, ()), (kl, (8,))])
 def test_gradients_against_finite_differences(term, settings):
     x, y = random_clip(1, 3, 2, 4, 4, seed=1), random_clip(1, 3, 2, 4, 4, seed=2)
     check_gradient(Term(term, *settings), x, y)

@@ -1,4 +1,4 @@
-"""AdamW and SGD against a float64 computation of their own."""
+"""AdamW, Muon and SGD against float64 computations of their own."""
 
 import mindspore as ms
 import numpy as np
@@ -6,7 +6,7 @@ import pytest
 from mindspore import Parameter, Tensor
 
 from mg import runtime
-from mg.training.optimizer import SGD, AdamW, parameter_rules
+from mg.training.optimizer import SGD, AdamW, Muon, orthogonalised, parameter_rules
 
 SHAPES = {"conv.weight": (4, 3, 3, 3), "norm.gamma": (5,), "conv.temporal": (4, 4, 3, 1), "scale": ()}
 MULTIPLIERS, DECAYS = (1.0, 1.0, 0.5, 2.0), (0.1, 0.0, 0.3, 0.2)
@@ -31,6 +31,10 @@ def parameters():
 
 def adamw(weights, eps=1e-8):
     return AdamW(weights, MULTIPLIERS, DECAYS, BETAS, eps)
+
+
+def with_rules(optimizer):
+    return lambda weights: optimizer(weights, MULTIPLIERS, DECAYS)
 
 
 def apply(optimizer, gradients, rate=0.01, keep=1.0):
@@ -85,7 +89,7 @@ def test_decay_does_not_pass_through_the_moments():
     assert not any(p.asnumpy().any() for p in (*optimizer.means, *optimizer.squares))
 
 
-@pytest.mark.parametrize("make", [adamw, lambda weights: SGD(weights, MULTIPLIERS, DECAYS)])
+@pytest.mark.parametrize("make", [adamw, *(with_rules(Muon), with_rules(SGD))])
 def test_a_step_that_is_not_kept_changes_no_bit(make, mode):
     plain, other = make(parameters()), make(parameters())
     huge = [np.full_like(a, 3e38) for a in arrays(0)]
@@ -103,6 +107,58 @@ def test_sgd(mode):
     apply(SGD(weights, MULTIPLIERS, DECAYS), gradients)
     rules = zip(arrays(0), gradients, MULTIPLIERS, DECAYS)
     assert_close(weights, [w - 0.01 * m * (g + d * w) for w, g, m, d in rules], atol=3e-7)
+
+
+def polynomial(matrix):
+    """What Jordan's five rounds make of the singular values, by a decomposition."""
+    u, s, v = np.linalg.svd(matrix.astype(np.float64), full_matrices=False)
+    s = s / np.sqrt((s**2).sum())
+    for _ in range(5):
+        s = 3.4445 * s - 4.775 * s**3 + 2.0315 * s**5
+    return (u * s) @ v
+
+
+@pytest.mark.parametrize("shape", [(16, 48), (48, 16), (24, 24), (8, 1), (1, 8)])
+def test_orthogonalised(shape, mode):
+    matrix = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
+    result = orthogonalised(Tensor(matrix * 1e-6)).asnumpy()
+    np.testing.assert_allclose(result, polynomial(matrix), rtol=0, atol=2e-5)
+    singular_values = np.linalg.svd(result, compute_uv=False)
+    assert singular_values.max() < 1.25 and np.median(singular_values) > 0.65
+    assert not orthogonalised(Tensor(np.zeros(shape, np.float32))).asnumpy().any()
+
+
+def test_five_steps_of_muon(mode):
+    weights, steps = parameters(), [arrays(seed, scale=10.0 ** (seed - 3)) for seed in range(1, 6)]
+    optimizer = Muon(weights, MULTIPLIERS, DECAYS, momentum=0.9)
+    others = [i for i, name in enumerate(SHAPES) if len(SHAPES[name]) < 2]
+    chosen = AdamW([parameters()[i] for i in others], *[[rule[i] for i in others] for rule in (MULTIPLIERS, DECAYS)])
+    for gradients in steps:
+        apply(optimizer, gradients)
+        apply(chosen, [gradients[i] for i in others])
+    expected = [w.astype(np.float64) for w in arrays(0)]
+    for i, (multiplier, decay) in enumerate(zip(MULTIPLIERS, DECAYS)):
+        mean = np.zeros_like(expected[i])
+        for gradients in steps:
+            mean = 0.9 * mean + 0.1 * gradients[i]
+            if i not in others:
+                ahead = (0.9 * mean + 0.1 * gradients[i]).reshape(len(mean), -1)
+                change = 0.2 * max(ahead.shape) ** 0.5 * polynomial(ahead).reshape(mean.shape)
+                expected[i] = expected[i] - 0.01 * multiplier * (change + decay * expected[i])
+    for i, weight in zip(others, chosen.weights):
+        expected[i] = weight.asnumpy()
+    assert_close(weights, expected, atol=2e-6)
+
+
+def test_state_of_muon():
+    weights = parameters()
+    kernels, others = ("conv.weight", "conv.temporal"), ("norm.gamma", "scale")
+    state = {p.name for p in Muon(weights, MULTIPLIERS, DECAYS).get_parameters()} - set(SHAPES)
+    assert state == {
+        *(f"muon.m.{name}" for name in kernels),
+        *(f"adamw.{kind}.{name}" for kind in "mv" for name in others),
+        "adamw.steps",
+    }
 
 
 def test_state_has_names_and_no_gradients():
