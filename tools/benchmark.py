@@ -33,6 +33,7 @@ import numpy as np
 from benchmark_child import Case  # before mg, which changes the environment
 from benchmark_measure import PEERS, measure, plan
 from benchmark_report import Row
+from count_flops import require_clips
 from mindspore import Tensor
 from tqdm import tqdm
 
@@ -43,7 +44,7 @@ from mg.errors import InputError
 from mg.files import make_folder, whole_file
 from mg.inference.flags import add_tile_flags, given_tiles
 from mg.models.tae.config import TAEConfig
-from mg.models.tae.tae import MIN_SIZE, TAE_CONFIG, TemporalAutoencoder
+from mg.models.tae.tae import TAE_CONFIG, TemporalAutoencoder
 from mg.models.tiling import Tiles
 
 LOAD = os.getloadavg()[0]  # what else runs here makes figures worthless
@@ -80,13 +81,7 @@ def check(args: argparse.Namespace) -> None:
         raise InputError(f"output_path '{args.output_path}' is a folder; name a JSON file")
     make_folder(Path(args.output_path).parent)
     require_whole("runs", args.runs, 1)
-    for frames in [*(args.frames or []), *args.memory_frames]:
-        require_whole("frames", frames, 1)
-    if args.size is not None:
-        if len(args.size) > 2:
-            raise InputError(f"size={args.size} has {len(args.size)} values; give the side, or height and width")
-        for side in args.size:
-            require_whole("size", side, MIN_SIZE)
+    require_clips([*(args.frames or []), *args.memory_frames], args.size or [])
     if not args.part and not args.memory_frames:
         raise InputError("--part names nothing and --memory_frames is not given; say what to measure")
     if len(set(args.memory_frames)) == 1:

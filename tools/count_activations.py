@@ -14,16 +14,15 @@ from pathlib import Path
 
 from activation_bytes import Form, kept, state, step
 from benchmark_report import table
-from count_flops import Size
+from count_flops import Size, require_clips
 from tqdm import tqdm
 
 from mg import runtime
-from mg.checks import require_whole
 from mg.config import read_recipe
 from mg.errors import InputError
 from mg.files import make_folder, whole_file
 from mg.models.tae.config import TAEConfig
-from mg.models.tae.tae import MIN_SIZE, TAE_CONFIG, TemporalAutoencoder
+from mg.models.tae.tae import TAE_CONFIG, TemporalAutoencoder
 
 BYTES = {"fp32": 4, "fp16": 2, "bf16": 2}
 TARGET = Size(32, 256, 256)
@@ -78,12 +77,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--upstream", action="store_true", help="count upstream's form as well")
     parser.add_argument("--output_path", default="activations.json", help="JSON file (default: %(default)s)")
     args = parser.parse_args()
-    if len(args.size) > 2:
-        raise InputError(f"size={args.size} has {len(args.size)} values; give the side, or height and width")
-    for frames in args.frames:
-        require_whole("frames", frames, 1)
-    for side in args.size:
-        require_whole("size", side, MIN_SIZE)
+    require_clips(args.frames, args.size)
     if Path(args.output_path).is_dir():
         raise InputError(f"output_path '{args.output_path}' is a folder; name a JSON file")
     make_folder(Path(args.output_path).parent)

@@ -5,9 +5,13 @@ Norms, activations, biases and softmax are left out. Every function gives operat
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from mg.checks import require_whole
+from mg.errors import InputError
 from mg.models.tae.config import TAEConfig
+from mg.models.tae.tae import MIN_SIZE
 from mg.models.tile_plan import windows
 from mg.models.tiling import Tiles
 
@@ -29,6 +33,16 @@ class Size:
 
     def doubled(self) -> Size:
         return Size(2 * self.frames, 2 * self.height, 2 * self.width)
+
+
+def require_clips(frames: Iterable[int], size: Sequence[int]) -> None:
+    """Refuse numbers of frames and a --size, the side or height and width, that no clip can have."""
+    for count in frames:
+        require_whole("frames", count, 1)
+    if len(size) > 2:
+        raise InputError(f"size={list(size)} has {len(size)} values; give the side, or height and width")
+    for side in size:
+        require_whole("size", side, MIN_SIZE)
 
 
 def convolution(positions: int, in_channels: int, out_channels: int, kernel: int) -> int:
