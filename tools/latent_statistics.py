@@ -32,8 +32,11 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray | float, str]:
     return mean, variance, latents.header.weights_sha256
 
 
-def moments(files: list[Path]) -> tuple[int, np.ndarray, np.ndarray]:
-    """Values a channel, and each channel's mean and variance; files are merged by their own means, which is stable."""
+def moments(files: list[Path]) -> tuple[int, np.ndarray, np.ndarray, str]:
+    """Values a channel, each channel's mean and variance, and the hash of the weights.
+
+    Files are merged by their own means, which is stable.
+    """
     count, mean, squares, weights = 0, 0.0, 0.0, None
     for path in tqdm(files, desc="moments", unit="file"):
         values, variance, sha256 = read(path)
@@ -47,12 +50,12 @@ def moments(files: list[Path]) -> tuple[int, np.ndarray, np.ndarray]:
         squares = squares + own_squares + apart**2 * (count * new / (count + new))
         mean = mean + apart * (new / (count + new))
         count += new
-    return count, mean, squares / count
+    return count, mean, squares / count, weights[0]
 
 
 def statistics(files: list[Path]) -> dict[str, object]:
     """Figures of each channel and of all together, for the JSON file."""
-    count, mean, variance = moments(files)
+    count, mean, variance, sha256 = moments(files)
     std = np.sqrt(variance)
     if not (std > 0).all():
         raise InputError(f"channel {int(np.argmin(std))} has one value only, so that scaling is not defined; give more")
@@ -65,6 +68,7 @@ def statistics(files: list[Path]) -> dict[str, object]:
     channels = zip(mean.tolist(), std.tolist(), (1 / std).tolist(), (outliers / count).tolist())
     return {
         "files": len(files),
+        "weights_sha256": sha256,
         "values_per_channel": count,
         "shift": shift,
         "std": whole,

@@ -36,6 +36,7 @@ def test_figures_are_those_of_all_values_at_once(tmp_path):
     whole = np.sqrt((mean**2 + variance).mean() - mean.mean() ** 2)
     np.testing.assert_allclose([figures["shift"], figures["scaling"]], [mean.mean(), 1 / whole], rtol=1e-12)
     assert (figures["files"], figures["values_per_channel"]) == (3, 11 * 20)
+    assert figures["weights_sha256"] == HEADER.weights_sha256
     assert f"| all | {mean.mean():.5f} |" in done.stdout
 
 

@@ -1,0 +1,61 @@
+"""Store a trained TAE for use: in a smaller type, with the shift and scaling of its own latents.
+
+--statistics takes the file that tools/latent_statistics.py wrote of latents that these very weights encoded. Without
+it, the factors stay as they are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from mg import files, runtime
+from mg.errors import InputError
+from mg.models import weights
+from mg.models.tae.tae import TemporalAutoencoder
+
+
+def parse_args() -> argparse.Namespace:
+    parser = runtime.ArgumentParser(description=__doc__)
+    parser.add_argument("--src", required=True, help="weights of a TAE, .ckpt or .safetensors")
+    parser.add_argument("--target", required=True, help="the file to write, .ckpt or .safetensors")
+    parser.add_argument(
+        "--dtype", default="fp16", choices=weights.STORAGE_DTYPES, help="stored type (default: %(default)s)"
+    )
+    parser.add_argument("--statistics", help="JSON file of tools/latent_statistics.py")
+    return parser.parse_args()
+
+
+def factors(path: str, source: str) -> dict[str, float]:
+    """The configuration's shift and scaling from statistics of latents that the weights `source` encoded."""
+    try:
+        figures = json.loads(files.require_file(path, "statistics of latents").read_text())
+        found, sha256 = {f"{name}_factor": figures[name] for name in ("scaling", "shift")}, figures["weights_sha256"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"'{path}' has no statistics of latents ({type(error).__name__}: {error}); "
+            "write it with tools/latent_statistics.py"
+        ) from None
+    if sha256 != files.sha256(Path(source)):
+        raise InputError(f"'{path}' is of latents of other weights ({sha256}) than '{source}'; encode with these first")
+    return found
+
+
+def main() -> None:
+    args = parse_args()
+    weights.check_target(args.target, args.src)
+    own = {} if args.statistics is None else factors(args.statistics, args.src)
+    trained = TemporalAutoencoder(pretrained=args.src, dtype="fp32")
+    stored = TemporalAutoencoder({**trained.config, **own}, dtype="fp32")
+    for parameter, value in zip(stored.get_parameters(), trained.get_parameters()):
+        parameter.set_data(value)
+    stored.save(args.target, args.dtype)
+    for key, value in stored.config.items():
+        print(f"config   {key} = {value}")
+    print(f"target   {args.target}: {Path(args.target).stat().st_size / 1e6:.1f} MB, stored as {args.dtype}")
+    print(f"sha256   {files.sha256(Path(args.target))}")
+
+
+if __name__ == "__main__":
+    runtime.run_script(main)
