@@ -88,7 +88,7 @@ def score(clip: Clip, bits: int, target: Path) -> dict[str, object]:
         with whole_file(target) as part:
             shutil.copyfile(path, part)
     return {
-        "name": clip.source.name,
+        "file": clip.source.name,
         "frames": len(frames),
         "psnr": float(np.mean([psnr(*pair) for pair in pairs])),
         "ssim": float(np.mean([ssim(*pair) for pair in pairs])),
@@ -106,7 +106,7 @@ def main() -> None:
     rows = []
     for source in tqdm(sources, unit="clip"):
         rows.append(score(open_clip(source, options), args.bits, output / f"{source.stem}.mp4"))
-        tqdm.write("{name}: {psnr:.2f} dB, SSIM {ssim:.4f}, crf {crf}, {of_latents:.3f} of the bits".format(**rows[-1]))
+        tqdm.write("{file}: {psnr:.2f} dB, SSIM {ssim:.4f}, crf {crf}, {of_latents:.3f} of the bits".format(**rows[-1]))
     with whole_file(output / "metrics.json") as part:
         part.write_text(json.dumps({"bits": args.bits, "clips": rows}, indent=2) + "\n")
 

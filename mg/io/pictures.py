@@ -41,15 +41,22 @@ def contact_sheet(title: str, labels: Sequence[str], pairs: Sequence[tuple[np.nd
     title: written above; labels: one for each pair, written over its column.
     """
     columns = [(original, recon, amplified_difference(original, recon)) for original, recon in pairs]
+    return grid(title, labels, columns, _ROWS)
+
+
+def grid(
+    title: str, labels: Sequence[str], columns: Sequence[Sequence[np.ndarray]], row_names: Sequence[str]
+) -> np.ndarray:
+    """A labelled sheet of columns of frames, all shown in the size of the first; as many rows as there are names."""
     height, width = columns[0][0].shape[:2]
     cell_width = min(width, _CELL_WIDTH if len(columns) > 1 else 2 * _CELL_WIDTH)
     cell = (max(1, round(height * cell_width / width)), cell_width)
     step_y, step_x = cell[0] + _TEXT_HEIGHT + _MARGIN, max(cell[1], _CAPTION_WIDTH) + _MARGIN
     sheet_width = max(_MARGIN + step_x * len(columns), 2 * _MARGIN + 9 * len(title))
-    sheet = Image.new("RGB", (sheet_width, _TEXT_HEIGHT + _MARGIN + step_y * len(_ROWS)), _DARK)
+    sheet = Image.new("RGB", (sheet_width, _TEXT_HEIGHT + _MARGIN + step_y * len(row_names)), _DARK)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(14)
     draw.text((_MARGIN, 5), title, "white", font)
-    for row, row_name in enumerate(_ROWS):
+    for row, row_name in enumerate(row_names):
         top = _TEXT_HEIGHT + _MARGIN + row * step_y
         for column, (label, frames) in enumerate(zip(labels, columns)):
             left = _MARGIN + column * step_x

@@ -34,7 +34,7 @@ def size_in_bits(path):
 
 def test_bits_and_figures(sources, tmp_path):
     run(TOOL, "--input", "in", "--num_frames", "9", "--output_path", "out", cwd=tmp_path)
-    rows = {row["name"]: row for row in json.loads((tmp_path / "out" / "metrics.json").read_text())["clips"]}
+    rows = {row["file"]: row for row in json.loads((tmp_path / "out" / "metrics.json").read_text())["clips"]}
     assert {name: row["frames"] for name, row in rows.items()} == {"clip.mp4": 9, "image.png": 1}
     for stem, row, latent_frames in (("clip", rows["clip.mp4"], 2), ("image", rows["image.png"], 1)):
         bits, most = size_in_bits(tmp_path / "out" / f"{stem}.mp4"), 8 * 16 * latent_frames * 8 * 8
