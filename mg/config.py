@@ -89,6 +89,12 @@ def as_mapping(*instances: Any) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
+def defaults(*kinds: type) -> dict[str, Any]:
+    """The default of every field that has one, as `as_mapping` gives values."""
+    values = {f.name: f.default for kind in kinds for f in fields(kind) if f.default is not MISSING}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+
 def _check_names(path: Path, node: yaml.Node | None) -> None:
     """Refuse what is not a mapping, names that are not text and names that come twice."""
     if not isinstance(node, yaml.MappingNode):

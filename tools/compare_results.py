@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+from collections import deque
 from itertools import islice
 from pathlib import Path
 
@@ -40,20 +41,24 @@ class Results:
         self.folder = Path(folder)
         path = require_file(self.folder / "metrics.json", "figures of an evaluation")
         try:
-            rows = json.loads(path.read_text())["clips"]
-            self.rows = {row["file"]: {"psnr": float(row["psnr"]), "ssim": float(row["ssim"])} for row in rows}
+            rows = {row["file"]: row for row in json.loads(path.read_text())["clips"]}
+            self.frames = {name: int(row["frames"]) for name, row in rows.items()}
+            self.rows = {name: {key: float(row[key]) for key in ("psnr", "ssim")} for name, row in rows.items()}
+            path = self.folder / "frames.csv"
+            for name, spread in self.spreads(path).items():
+                self.rows[name]["spread"] = spread
         except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"'{path}' has no PSNR and SSIM of clips ({type(error).__name__}: {error})") from None
-        for name, spread in self.spreads().items():
-            self.rows[name]["spread"] = spread
+            raise InputError(
+                f"'{path}' does not have PSNR and SSIM of clips ({type(error).__name__}: {error}); "
+                "evaluate them again with --metric psnr ssim"
+            ) from None
 
-    def spreads(self) -> dict[str, float]:
-        """Of each clip of more than one frame, if the folder has figures of frames."""
-        path = self.folder / "frames.csv"
+    def spreads(self, path: Path) -> dict[str, float]:
+        """Of each clip of more than one frame, if there are figures of frames."""
         if not path.is_file():
             return {}
         by_file = {}
-        with open(path, encoding="utf-8", newline="") as file:
+        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
             for row in csv.DictReader(file):
                 by_file.setdefault(row["file"], []).append(float(row["psnr"]))
         return {name: spread(np.array(psnr)) for name, psnr in by_file.items() if len(psnr) > 1}
@@ -92,8 +97,7 @@ def spread(psnr: np.ndarray) -> float:
 def frame_of(path: Path, index: int) -> np.ndarray:
     if path.suffix == ".png":
         return read_image(path)
-    frames = list(islice(read_frames(path), index + 1))
-    return frames[-1]
+    return deque(islice(read_frames(path), index + 1), maxlen=1).pop()
 
 
 def table(results: list[Results], names: list[str]) -> str:
@@ -101,7 +105,7 @@ def table(results: list[Results], names: list[str]) -> str:
     heads = [f"{of.name}: PSNR | SSIM | spread" for of in results]
     lines = [f"| clip | {' | '.join(heads)} |", "|---" * (1 + 3 * len(results)) + "|"]
     groups = {name: [name] for name in names}
-    moving = [name for name in names if any("spread" in of.rows[name] for of in results)]
+    moving = [name for name in names if results[0].frames[name] > 1]
     for title, members in (("videos", moving), ("images", [name for name in names if name not in moving])):
         if members:
             groups[f"**mean of {len(members)} {title}**"] = members
@@ -140,12 +144,19 @@ def main() -> None:
     make_folder(Path(args.output_path).parent)
     results = [Results(given) for given in args.results]
     names = [name for name in results[0].rows if all(name in of.rows for of in results)]
+    for of in results:
+        other = next((name for name in names if of.frames[name] != results[0].frames[name]), None)
+        if other is not None:
+            raise InputError(
+                f"'{of.folder}' has {of.frames[other]} frames of '{other}', but '{results[0].folder}' has "
+                f"{results[0].frames[other]}; evaluate both with the same --num_frames"
+            )
     if not names:
         raise InputError(f"no clip is in all of {', '.join(str(of.folder) for of in results)}; evaluate the same files")
-    text = table(results, names)
+    text, shown = table(results, names), picture(results, names, args.frame)
     with whole_file(f"{args.output_path}.md") as part:
         part.write_text(text + "\n")
-    write_image(f"{args.output_path}.png", picture(results, names, args.frame))
+    write_image(f"{args.output_path}.png", shown)
     print(text)
 
 

@@ -2,14 +2,14 @@
 
 Each clip, taken as that script takes it with the same flags, is encoded by x264 with the lowest rate factor (crf, in
 steps of 1/16) whose video packets are no larger than the clip's latents. Latents count --bits for a value, 16 values
-for 8x8x8 pixels, and are not coded any further. Writes <output_path>/<clip>.mp4 and metrics.json; prints a table.
+for 8x8x8 pixels, and are not coded any further. Writes <output_path>/<clip>.mp4 and metrics.json; exits with 2 if a
+clip failed.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import tempfile
 from fractions import Fraction
 from pathlib import Path
@@ -20,10 +20,11 @@ from tqdm import tqdm
 
 from mg import runtime
 from mg.checks import require_whole
+from mg.errors import InputError
 from mg.files import make_folder, whole_file
 from mg.inference import flags
 from mg.inference.options import Options
-from mg.inference.sources import Clip, find_sources, open_clip
+from mg.inference.sources import Clip, Source, find_sources, open_clip
 from mg.io.video import read_frames, write_video
 from mg.metrics.psnr import psnr
 from mg.metrics.ssim import ssim
@@ -33,6 +34,7 @@ LATENTS = TAEConfig()
 STEPS = 16  # of a rate factor of 1
 WORST = 51 * STEPS
 RATE = Fraction(25)  # of an image
+INFORMATION = 6  # the type of H.264's units of supplemental information
 
 
 def parse_args() -> argparse.Namespace:
@@ -53,62 +55,89 @@ def bits_of_latents(frames: np.ndarray, bits: int) -> int:
 
 
 def encode(frames: np.ndarray, fps: Fraction, step: int, path: Path) -> int:
-    """Write a clip with the rate factor step / STEPS; gives the bits of its packets."""
+    """Write a clip with the rate factor step / STEPS; gives its bits."""
     with write_video(path, fps, step / STEPS) as video:
         for frame in frames:
             video.write(frame)
+    return size_in_bits(path)
+
+
+def size_in_bits(path: Path) -> int:
+    """Of the video's packets, without what describes the encoder: x264 writes 5,400 bits about itself."""
+    bits = 0
     with av.open(str(path)) as container:
-        return 8 * sum(packet.size for packet in container.demux(video=0))
+        for packet in container.demux(video=0):
+            data, at = bytes(packet), 0
+            while at < len(data):  # units, each after its length in four bytes
+                end = at + 4 + int.from_bytes(data[at : at + 4], "big")
+                bits += 8 * (end - at) * (data[at + 4] & 31 != INFORMATION)
+                at = end
+    return bits
 
 
-def best(frames: np.ndarray, fps: Fraction, most: int, path: Path) -> tuple[int, int]:
-    """Leave at `path` the clip with the lowest rate factor that takes at most so many bits: (bits, its step).
+def best(frames: np.ndarray, fps: Fraction, most: int, target: Path) -> tuple[int, int]:
+    """Write the clip with the lowest rate factor, by bisection, that takes at most so many bits: (bits, its step).
 
-    The worst there is stays if even that takes more.
+    The worst there is, if even that takes more.
     """
     low, high = 0, WORST
-    while low < high:
-        middle = (low + high) // 2
-        if encode(frames, fps, middle, path) <= most:
-            high = middle
-        else:
-            low = middle + 1
-    return encode(frames, fps, low, path), low
+    with tempfile.TemporaryDirectory() as folder:
+        while low < high:
+            middle = (low + high) // 2
+            if encode(frames, fps, middle, Path(folder) / "clip.mp4") <= most:
+                high = middle
+            else:
+                low = middle + 1
+    return encode(frames, fps, low, target), low
 
 
 def score(clip: Clip, bits: int, target: Path) -> dict[str, object]:
     """Encode a clip into `target` and compare it with what comes back."""
     frames = np.stack(list(clip.frames))
     most = bits_of_latents(frames, bits)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "clip.mp4"
-        taken, step = best(frames, clip.fps or RATE, most, path)
-        pairs = list(zip(frames, read_frames(path)))
-        make_folder(target.parent)
-        with whole_file(target) as part:
-            shutil.copyfile(path, part)
+    taken, step = best(frames, clip.fps or RATE, most, target)
+    scores = [(psnr(*pair), ssim(*pair)) for pair in zip(frames, read_frames(target))]
+    if len(scores) != len(frames):
+        raise InputError(f"'{target}' has {len(scores)} frames of {len(frames)}, so it cannot be compared")
     return {
         "file": clip.source.name,
         "frames": len(frames),
-        "psnr": float(np.mean([psnr(*pair) for pair in pairs])),
-        "ssim": float(np.mean([ssim(*pair) for pair in pairs])),
+        **dict(zip(("psnr", "ssim"), np.mean(scores, 0).tolist())),
         "crf": step / STEPS,
         "bits_per_pixel": taken / frames[..., 0].size,
         "of_latents": taken / most,
     }
 
 
-def main() -> None:
+def find_targets(args: argparse.Namespace) -> dict[Source, Path]:
+    """Where each clip's result goes; refuses to write over a source."""
+    sources = find_sources(args.output_path, args.input, args.csv_path, args.video_folder)
+    targets = {source: Path(args.output_path) / f"{source.stem}.mp4" for source in sources}
+    for source, target in targets.items():
+        if target.resolve() == source.path.resolve():
+            raise InputError(f"'{source.path}' would be written over; name another output_path")
+    return targets
+
+
+def main() -> int:
     args = parse_args()
     options = Options(args.num_frames, flags.given_size(args), stride=args.sample_stride)
-    output = make_folder(args.output_path)
-    sources = find_sources(output, args.input, args.csv_path, args.video_folder)
-    rows = []
-    for source in tqdm(sources, unit="clip"):
-        rows.append(score(open_clip(source, options), args.bits, output / f"{source.stem}.mp4"))
-        tqdm.write("{file}: {psnr:.2f} dB, SSIM {ssim:.4f}, crf {crf}, {of_latents:.3f} of the bits".format(**rows[-1]))
-    with whole_file(output / "metrics.json") as part:
-        part.write_text(json.dumps({"bits": args.bits, "clips": rows}, indent=2) + "\n")
+    report = make_folder(args.output_path) / "metrics.json"
+    targets = find_targets(args)
+    report.unlink(missing_ok=True)
+    rows, failed = [], {}
+    for source, target in tqdm(targets.items(), unit="clip"):
+        try:
+            rows.append(score(open_clip(source, options), args.bits, target))
+        except InputError as error:
+            failed[source.name] = str(error)
+            tqdm.write(f"failed: {error}")
+            continue
+        line = "{file}: {psnr:.2f} dB, SSIM {ssim:.4f}, crf {crf}, {of_latents:.3f} of the bits".format(**rows[-1])
+        tqdm.write(line + (", although no rate factor is worse" if rows[-1]["of_latents"] > 1 else ""))
+    with whole_file(report) as part:
+        part.write_text(json.dumps({"bits": args.bits, "clips": rows, "failed": failed}, indent=2) + "\n")
+    return 2 if failed else 0
 
 
 if __name__ == "__main__":

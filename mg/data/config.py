@@ -25,7 +25,8 @@ class DataConfig:
         "mixed_video_random": as many frames as one of frame_buckets, each as likely; 1 is an image,
         "video_only": sample_n_frames of a video, "image_only": an image.
     moving_image_ratio: with this probability a step that would take clips of videos takes clips of images instead: its
-        window glides over each, which gives motion of every kind of content where videos are few.
+        window glides over each, from a random place to another whatever random_crop says, which gives motion of every
+        kind of content where videos are few.
     sample_n_frames, sample_stride: frames of a clip, and from each to the next.
     image_size: rows and columns, or one number for both. random_crop: instead of the centre; flip: half of all clips.
     resize_to: training frames are scaled so that their shorter side has this length, or one drawn between two lengths,

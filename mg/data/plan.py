@@ -16,7 +16,7 @@ from mg.data.config import DataConfig
 from mg.errors import InputError
 
 VIDEO, IMAGE = "video", "image"
-_STEP, _ORDER, _SAMPLE, _REPLACEMENT, _MOVING = range(5)
+_STEP, _ORDER, _SAMPLE, _REPLACEMENT, NOISE, _MOVING = range(6)  # what a random stream is for
 _LISTS = {VIDEO: 0, IMAGE: 1}
 
 

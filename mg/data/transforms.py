@@ -7,6 +7,7 @@ import numpy as np
 
 FASTEST = 3.0
 CLOSEST = 0.8
+_MARGIN = 4  # of cubic interpolation
 
 
 def resize_and_crop(frame: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -25,24 +26,28 @@ def resize_and_crop(frame: np.ndarray, height: int, width: int) -> np.ndarray:
 def glide(picture: np.ndarray, frames: int, height: int, width: int, choices: np.random.Generator) -> np.ndarray:
     """(T, height, width, 3): what a window shows that glides over (H, W, 3) uint8, as if a camera turned and zoomed.
 
-    It goes straight and evenly from a random place to another, up to FASTEST pixels a frame along each side, and shows
-    from CLOSEST of its own size to all of it, which changes evenly too; it stays inside the picture.
+    It goes straight and evenly from a random place to another, its corner up to FASTEST pixels a frame along each side,
+    and changes its size evenly, by up to as much, between CLOSEST of its own and all of it. It stays in the picture.
     """
-    shown = choices.uniform(CLOSEST, 1.0, 2)  # at the start and at the end
     way = FASTEST * (frames - 1)
+    shown = [choices.uniform(CLOSEST, 1.0)]  # at the start and at the end
+    by = way / max(height, width)
+    shown.append(choices.uniform(max(CLOSEST, shown[0] - by), min(1.0, shown[0] + by)))
     places = []
     for side, window in zip(picture.shape[:2], (height, width)):
-        room = side - window * shown
+        room = [side - window * scale for scale in shown]
         start = choices.uniform(0, room[0])
-        places.append((start, choices.uniform(min(max(0, start - way), room[1]), min(room[1], start + way))))
+        end = choices.uniform(min(max(0, start - way), room[1]), min(room[1], start + way))
+        first = max(0, int(min(start, end)) - _MARGIN)  # what is never seen is cut off: OpenCV refuses long sides
+        places.append((start - first, end - first, first, int(max(start, end) + window) + _MARGIN))
+    (*rows, top, bottom), (*columns, left, right) = places
+    seen, method = picture[top:bottom, left:right], cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
     clip = []
     for share in np.linspace(0, 1, frames):
-        top, left = (start + share * (end - start) for start, end in places)
-        scale = shown[0] + share * (shown[1] - shown[0])
+        y, x, scale = (start + share * (end - start) for start, end in (rows, columns, shown))
         half = (scale - 1) / 2  # pixels are counted at their centres
-        to_picture = np.array([[scale, 0, left + half], [0, scale, top + half]])
-        method = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-        clip.append(cv2.warpAffine(picture, to_picture, (width, height), flags=method, borderMode=cv2.BORDER_REPLICATE))
+        to_picture = np.array([[scale, 0, x + half], [0, scale, y + half]])
+        clip.append(cv2.warpAffine(seen, to_picture, (width, height), flags=method, borderMode=cv2.BORDER_REPLICATE))
     return np.stack(clip)
 
 

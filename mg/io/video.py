@@ -104,10 +104,10 @@ def read_frames_at(path: Path | str, indices: Sequence[int]) -> np.ndarray:
 
 
 @contextmanager
-def write_video(path: Path | str, fps: Fraction, crf: int = 16) -> Iterator[VideoWriter]:
+def write_video(path: Path | str, fps: Fraction, crf: float = 16) -> Iterator[VideoWriter]:
     """Yield a writer for an H.264 MP4 that browsers play. The file gets its name only when the block ends well.
 
-    fps: constant frame rate. crf: x264's constant rate factor, 0 (lossless) to 51.
+    fps: constant frame rate. crf: x264's constant rate factor, 0 (lossless) to 51, in fractions too.
     """
     if not isinstance(fps, (int, Fraction)) or fps <= 0:
         raise InputError(f"fps={fps!r} must be a positive whole number or Fraction")
@@ -129,7 +129,7 @@ class VideoWriter:
     which keeps the size exact.
     """
 
-    def __init__(self, path: Path, fps: Fraction, crf: int):
+    def __init__(self, path: Path, fps: Fraction, crf: float):
         self.container = av.open(str(path.absolute()), "w", format="mp4", options={"movflags": "+faststart"})
         self.stream = self.container.add_stream("libx264", rate=fps, options={"crf": str(crf)})
         self.shape = None

@@ -16,10 +16,11 @@ from mindspore import Tensor
 from tqdm import tqdm
 
 from mg import runtime
-from mg.config import as_mapping, write_recipe
+from mg.config import as_mapping, defaults, write_recipe
 from mg.data.config import DataConfig
 from mg.data.index import find_files
 from mg.data.loader import Step, TrainingData
+from mg.data.plan import NOISE
 from mg.errors import InputError
 from mg.files import make_folder
 from mg.losses.objective import ObjectiveConfig
@@ -37,7 +38,6 @@ logger = logging.getLogger(__name__)
 RECIPE = (TrainingConfig, DataConfig, ObjectiveConfig)
 INTERRUPTED = 130
 MOST_SKIPPED = 100
-_NOISE = 4  # a purpose of its own beside those of mg/data/plan.py
 # What may change when a training goes on: where things are and how long it goes, not what is learned.
 MAY_DIFFER = (
     *("max_steps", "checkpoint_interval", "keep_checkpoints", "max_bad_share", "num_workers"),
@@ -102,7 +102,7 @@ class Run:
         self.progress = Progress()
         if resume:
             path = state.latest(self.checkpoints) if resume is True else Path(resume)
-            self.progress = state.load(path, self.parts.tensors, self._learned(), MAY_DIFFER)
+            self.progress = state.load(path, self.parts.tensors, self._learned(), MAY_DIFFER, defaults(*RECIPE))
             logger.info("resumed from %s, %d steps done", path, self.progress.step)
         distributed.broadcast(self.parts.tensors.values(), ranks)
         self.request = Stop()  # of this rank, by a signal
@@ -229,7 +229,7 @@ class Run:
         """A function of seed, step and the clip's place among all clips of the step, whatever the number of ranks."""
         batch = shape[0]
         first = (micro * self.ranks + self.rank) * batch
-        seeds = ([self.recipe.training.seed, _NOISE, number, first + index] for index in range(batch))
+        seeds = ([self.recipe.training.seed, NOISE, number, first + index] for index in range(batch))
         noise = [np.random.default_rng(seed).standard_normal(shape[1:], np.float32) for seed in seeds]
         return Tensor(np.stack(noise))
 
@@ -250,6 +250,7 @@ class Run:
             video_folder=training.validation_video_folder,
             image_csv_path=None,
             image_folder=None,
+            moving_image_ratio=0.0,
             mixed_strategy="image_only" if data.mixed_strategy == "image_only" else "mixed_video_image",
             sample_n_frames=training.validation_frames or max(2, data.sample_n_frames),
             image_size=training.validation_image_size or data.image_size,

@@ -12,8 +12,9 @@ _adamw = ops.MultitypeFuncGraph("adamw")  # mapped over 300 parameters it compil
 _muon = ops.MultitypeFuncGraph("muon")
 _sgd = ops.MultitypeFuncGraph("sgd")
 
-_QUINTIC = (3.4445, -4.775, 2.0315)  # Jordan's: singular values from 0.01 on end between 0.7 and 1.2 after five rounds
+_QUINTIC = (3.4445, -4.775, 2.0315)  # Jordan's: singular values from 0.01 to 1 end between 0.68 and 1.13
 _ROUNDS = 5
+_SMALLEST = 1e-15  # what is smaller fades out; its square would be 0, and dividing by that not a number
 _RMS = 0.2  # of AdamW's changes, in units of the rate: Liu et al., section 2.2
 _matmul, _gram_of_rows, _gram_of_columns = ops.MatMul(), ops.MatMul(transpose_b=True), ops.MatMul(transpose_a=True)
 
@@ -26,7 +27,7 @@ def orthogonalised(matrix: Tensor) -> Tensor:
     """
     linear, cubic, quintic = _QUINTIC
     rows, columns = matrix.shape
-    matrix = matrix * ops.reciprocal(ops.sqrt((matrix * matrix).sum()) + 1e-20)
+    matrix = matrix * ops.reciprocal(ops.sqrt((matrix * matrix).sum()) + _SMALLEST)
     for _ in range(_ROUNDS):
         if rows <= columns:  # the smaller of the two products
             gram = _gram_of_rows(matrix, matrix)
@@ -51,11 +52,11 @@ def _adamw_update(keep, rate, shrink, shares, root_scale, eps, multiplier, decay
     return ops.assign(weight, weight - change)
 
 
-@_muon.register(*["Tensor"] * 4, *["Number"] * 2, *["Tensor"] * 3)
-def _muon_update(keep, rate, share, rest, multiplier, decay, weight, mean, gradient):
+@_muon.register(*["Tensor"] * 3, *["Number"] * 2, *["Tensor"] * 3)
+def _muon_update(keep, rate, share, multiplier, decay, weight, mean, gradient):
     gradient = gradient * keep
     new_mean = mean + share * (gradient - mean)
-    ahead = new_mean + rest * (gradient - new_mean)  # Nesterov's
+    ahead = new_mean + share * (gradient - new_mean)  # Nesterov's
     rows = weight.shape[0]
     columns = weight.size // rows
     direction = orthogonalised(ahead.reshape((rows, columns))).reshape(weight.shape)
@@ -135,24 +136,23 @@ class Muon(nn.Cell):
         super().__init__(auto_prefix=False)
         self.weights = ParameterTuple(parameters)
         rules = list(zip(parameters, *_checked(parameters, multipliers, decays)))
-        self.of_kernels = tuple(i for i, p in enumerate(parameters) if len(p.shape) > 1)
-        self.of_others = tuple(i for i, p in enumerate(parameters) if len(p.shape) <= 1)
-        kernels, self.multipliers, self.decays = _columns(rules, self.of_kernels)
+        self.kernel_places = tuple(i for i, p in enumerate(parameters) if len(p.shape) > 1)
+        self.other_places = tuple(i for i, p in enumerate(parameters) if len(p.shape) <= 1)
+        kernels, self.multipliers, self.decays = _columns(rules, self.kernel_places)
         self.kernels = ParameterTuple(kernels)
         self.means = _state("muon.m", kernels)
-        self.adamw = AdamW(*_columns(rules, self.of_others)) if self.of_others else None
+        self.adamw = AdamW(*_columns(rules, self.other_places)) if self.other_places else None
         self.each = ops.HyperMap()
         self.share = 1.0 - momentum
 
     def construct(self, gradients: tuple[Tensor, ...], learning_rate: Tensor, keep: Tensor) -> Tensor:
         """One step, as in AdamW."""
         if self.kernels:
-            rest = self.share * keep
-            update = ops.partial(_muon, keep, keep * learning_rate, rest, rest)
-            of_kernels = tuple([gradients[i] for i in self.of_kernels])
+            update = ops.partial(_muon, keep, keep * learning_rate, keep * self.share)
+            of_kernels = tuple([gradients[i] for i in self.kernel_places])
             self.each(update, self.multipliers, self.decays, self.kernels, self.means, of_kernels)
         if self.adamw is not None:
-            keep = self.adamw(tuple([gradients[i] for i in self.of_others]), learning_rate, keep)
+            keep = self.adamw(tuple([gradients[i] for i in self.other_places]), learning_rate, keep)
         return keep
 
 

@@ -72,16 +72,24 @@ def latest(folder: Path) -> Path:
     return found[-1]
 
 
-def load(path: Path | str, tensors: Mapping[str, Parameter], config: Mapping, may_differ: tuple[str, ...]) -> Progress:
+def load(
+    path: Path | str,
+    tensors: Mapping[str, Parameter],
+    config: Mapping,
+    may_differ: tuple[str, ...],
+    defaults: Mapping,
+) -> Progress:
     """Put a checkpoint's values into `tensors` and return its progress.
 
-    config: the recipe that is running now; keys in `may_differ` may have changed since. Raises InputError when the file
-    is no checkpoint, its tensors are not exactly these, or another key of its recipe differs.
+    config: the recipe that is running now; keys in `may_differ` may have changed since. defaults: of keys that there
+    were not yet when the checkpoint was written. Raises InputError when the file is no checkpoint, its tensors are not
+    exactly these, or another key of its recipe differs.
     """
     file = weights.TensorFile(path)
     if file.header.get("family") != FAMILY:
         raise InputError(f"'{path}' is no checkpoint of a training; --resume takes a file step_*.safetensors")
     progress, before = _parse(path, file.header)
+    before = {**defaults, **before}
     changed = [key for key in config if key not in may_differ and before.get(key) != config[key]]
     if changed:
         named = ", ".join(f"{key}: {before.get(key)!r} became {config[key]!r}" for key in changed[:5])

@@ -28,8 +28,12 @@ def sources(tmp_path):
 
 
 def size_in_bits(path):
+    """Of all packets, less what x264 says of itself in the first."""
     with av.open(str(path)) as container:
-        return 8 * sum(packet.size for packet in container.demux(video=0))
+        packets = [bytes(packet) for packet in container.demux(video=0)]
+    about = packets[0]
+    assert about[4] & 31 == 6 and b"x264" in about[:200]
+    return 8 * (sum(map(len, packets)) - 4 - int.from_bytes(about[:4], "big"))
 
 
 def test_bits_and_figures(sources, tmp_path):
@@ -38,7 +42,7 @@ def test_bits_and_figures(sources, tmp_path):
     assert {name: row["frames"] for name, row in rows.items()} == {"clip.mp4": 9, "image.png": 1}
     for stem, row, latent_frames in (("clip", rows["clip.mp4"], 2), ("image", rows["image.png"], 1)):
         bits, most = size_in_bits(tmp_path / "out" / f"{stem}.mp4"), 8 * 16 * latent_frames * 8 * 8
-        assert row["of_latents"] == pytest.approx(bits / most) and 0.5 < row["of_latents"] <= 1
+        assert row["of_latents"] == pytest.approx(bits / most) and 0.3 < row["of_latents"] <= 1
         assert row["bits_per_pixel"] == pytest.approx(bits / (row["frames"] * 64 * 64))
     pairs = zip(read_frames(sources / "clip.mp4"), read_frames(tmp_path / "out" / "clip.mp4"))
     assert rows["clip.mp4"]["psnr"] == pytest.approx(np.mean([psnr(*pair) for pair in pairs]))
@@ -53,7 +57,19 @@ def test_more_bits_are_spent(sources, tmp_path):
     assert few["crf"] > many["crf"] and few["psnr"] < many["psnr"] and few["bits_per_pixel"] < many["bits_per_pixel"]
 
 
+def test_a_damaged_clip_is_named_and_the_others_are_measured(sources, tmp_path):
+    (sources / "broken.mp4").write_bytes(b"no video")
+    done = run(TOOL, "--input", "in", "--output_path", "out", cwd=tmp_path, code=2)
+    report = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert [row["file"] for row in report["clips"]] == ["clip.mp4", "image.png"]
+    assert list(report["failed"]) == ["broken.mp4"] and "broken.mp4" in done.stdout + done.stderr
+
+
 def test_wrong_input_is_refused(sources, tmp_path):
     check_one_line_error(run(TOOL, "--input", "in", "--bits", "0", cwd=tmp_path, code=2), "bits=0")
     check_one_line_error(run(TOOL, "--input", "nowhere", cwd=tmp_path, code=2), "nowhere")
+    before = (sources / "clip.mp4").read_bytes()
+    onto_itself = ("--input", "in/clip.mp4", "--output_path", "in")
+    check_one_line_error(run(TOOL, *onto_itself, cwd=tmp_path, code=2), "clip.mp4", "would be written over")
+    assert (sources / "clip.mp4").read_bytes() == before
     assert not (tmp_path / "h264" / "metrics.json").exists()

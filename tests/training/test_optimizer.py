@@ -89,7 +89,7 @@ def test_decay_does_not_pass_through_the_moments():
     assert not any(p.asnumpy().any() for p in (*optimizer.means, *optimizer.squares))
 
 
-@pytest.mark.parametrize("make", [adamw, *(with_rules(Muon), with_rules(SGD))])
+@pytest.mark.parametrize("make", [adamw, with_rules(Muon), with_rules(SGD)])
 def test_a_step_that_is_not_kept_changes_no_bit(make, mode):
     plain, other = make(parameters()), make(parameters())
     huge = [np.full_like(a, 3e38) for a in arrays(0)]
@@ -126,6 +126,22 @@ def test_orthogonalised(shape, mode):
     singular_values = np.linalg.svd(result, compute_uv=False)
     assert singular_values.max() < 1.25 and np.median(singular_values) > 0.65
     assert not orthogonalised(Tensor(np.zeros(shape, np.float32))).asnumpy().any()
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e-19, 1e-20, 1e-22, 1e-24, 1e-30, 1e-38])
+def test_what_is_nearly_zero_stays_finite(scale):
+    for shape in ((64, 576), (40, 1)):
+        matrix = scale * np.random.default_rng(1).standard_normal(shape)
+        assert np.isfinite(orthogonalised(Tensor(matrix.astype(np.float32))).asnumpy()).all()
+
+
+@pytest.mark.parametrize("axes", [1, 4])
+def test_muon_of_one_kind_only(mode, axes):
+    weights = [p for p in parameters() if (len(p.shape) > 1) == (axes > 1)]
+    before = [p.asnumpy().copy() for p in weights]
+    optimizer = Muon(weights, (1.0,) * len(weights), (0.0,) * len(weights))
+    apply(optimizer, [np.ones_like(p) for p in before])
+    assert all((p.asnumpy() != old).all() for p, old in zip(weights, before))
 
 
 def test_five_steps_of_muon(mode):

@@ -41,13 +41,13 @@ def check_equal(one, other):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"ema_decay": 0.9},
+        {"optimizer": "muon", "ema_decay": 0.9},
         pytest.param(
             {"gradient_accumulation_steps": 2, "disc_weight": 0.5, "disc_channels": 8, "lecam_weight": 0.1},
             marks=pytest.mark.slow,
         ),
     ],
-    ids=["ema", "accumulation and discriminator"],
+    ids=["muon and ema", "accumulation and discriminator"],
 )
 def test_three_steps_and_three_more_are_six(tmp_path, changes):
     assert train(recipe(tmp_path, max_steps=6, **changes), tmp_path / "six") == 0
@@ -57,7 +57,7 @@ def test_three_steps_and_three_more_are_six(tmp_path, changes):
     assert train(recipe(tmp_path, max_steps=6, **changes), tmp_path / "three", resume=True) == 0
     check_equal(tmp_path / "six", tmp_path / "three")
     first, last = (TensorFile(tmp_path / "six" / "checkpoints" / f"step_0000000{n}.safetensors") for n in (3, 6))
-    for part in ("model.", "adamw.m.", "adamw.v."):
+    for part in ("model.", "adamw.m.", "adamw.v.", *(["muon.m."] if "optimizer" in changes else [])):
         assert any((first[name] != last[name]).any() for name in first if name.startswith(part)), part
     if "ema_decay" in changes:
         averaged = TensorFile(tmp_path / "six" / "last.safetensors")
@@ -80,6 +80,18 @@ def test_what_cannot_be_resumed_is_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(InputError, match="damaged"):
         train(recipe(tmp_path), folder, resume=True)
+
+
+def test_a_checkpoint_from_before_a_key_was_there_is_taken_with_its_default(tmp_path):
+    folder = tmp_path / "run"
+    assert train(recipe(tmp_path, max_steps=1, checkpoint_interval=1), folder) == 0
+    file = checkpoint(folder)
+    header = {**file.header, "config": {k: v for k, v in file.header["config"].items() if k != "moving_image_ratio"}}
+    weights.save_file(dict(file), state.latest(folder / "checkpoints"), {"mg": json.dumps(header)})
+    assert "moving_image_ratio" not in checkpoint(folder).header["config"]
+    with pytest.raises(InputError, match=r"moving_image_ratio: 0\.0 became 0\.5"):
+        train(recipe(tmp_path, max_steps=1, moving_image_ratio=0.5), folder, resume=True)
+    assert train(recipe(tmp_path, max_steps=1), folder, resume=True) == 0
 
 
 def test_a_full_disk_ends_the_run_and_leaves_the_last_checkpoint_whole(tmp_path, monkeypatch):
