@@ -14,6 +14,7 @@ from mindspore.common.initializer import initializer
 from mg.losses.adversarial import generator_hinge
 from mg.losses.objective import Objective
 from mg.training.distributed import average_gradients
+from mg.training.optimizer import sum_of_squares
 
 _SMALLEST_SCALE = 1.0
 _LARGEST_SCALE = 2.0**24
@@ -34,7 +35,7 @@ def _unscale_one(factor, gradient):
 
 @_square.register("Tensor")
 def _square_one(gradient):
-    return (gradient * gradient).sum()
+    return sum_of_squares(gradient)
 
 
 @_shortened.register("Tensor", "Tensor")
