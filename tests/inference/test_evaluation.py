@@ -233,6 +233,7 @@ def test_metrics_of_a_set_and_metrics_without_a_score(listed, weights, tmp_path)
     assert first == ["", "1.0", "1.0"]
 
 
+@pytest.mark.slow
 def test_two_ranks_give_the_report_of_one(listed, tmp_path):
     (tmp_path / "list.csv").write_text("video\nb.mp4\nmissing.mp4\na.mp4\nbad.mp4\nc.mp4\n")
     randomise(TemporalAutoencoder(NANO)).save(tmp_path / "nano.safetensors")

@@ -18,6 +18,9 @@ from mg.models.weights import TensorFile
 from mg.training import state
 from mg.training.loop import lock, train
 
+# Few trained parameters compile in half the time.
+FEW = {"freeze": ("decoder*", "encoder.middle*")}
+
 
 def checkpoint(folder):
     return TensorFile(state.latest(folder / "checkpoints"))
@@ -41,13 +44,14 @@ def check_equal(one, other):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"optimizer": "muon", "ema_decay": 0.9},
+        {"ema_decay": 0.9, **FEW},
+        pytest.param({"optimizer": "muon", "ema_decay": 0.9}, marks=pytest.mark.slow),
         pytest.param(
             {"gradient_accumulation_steps": 2, "disc_weight": 0.5, "disc_channels": 8, "lecam_weight": 0.1},
             marks=pytest.mark.slow,
         ),
     ],
-    ids=["muon and ema", "accumulation and discriminator"],
+    ids=["ema", "muon and ema", "accumulation and discriminator"],
 )
 def test_three_steps_and_three_more_are_six(tmp_path, changes):
     assert train(recipe(tmp_path, max_steps=6, **changes), tmp_path / "six") == 0
@@ -61,7 +65,7 @@ def test_three_steps_and_three_more_are_six(tmp_path, changes):
         assert any((first[name] != last[name]).any() for name in first if name.startswith(part)), part
     if "ema_decay" in changes:
         averaged = TensorFile(tmp_path / "six" / "last.safetensors")
-        for name in averaged:
+        for name in (name for name in averaged if f"ema.{name}" in last):
             np.testing.assert_array_equal(averaged[name], last[f"ema.{name}"])
 
 
@@ -69,29 +73,22 @@ def test_what_cannot_be_resumed_is_refused(tmp_path):
     folder = tmp_path / "run"
     with pytest.raises(InputError, match="no checkpoint"):
         train(recipe(tmp_path), folder, resume=True)
-    assert train(recipe(tmp_path, max_steps=1, checkpoint_interval=1), folder) == 0
+    assert train(recipe(tmp_path, max_steps=1, checkpoint_interval=1, **FEW), folder) == 0
     with pytest.raises(InputError, match="--resume"):
         train(recipe(tmp_path), folder)
     with pytest.raises(InputError, match=r"learning_rate: 0\.001 became 0\.5"):
-        train(recipe(tmp_path, learning_rate=0.5), folder, resume=True)
+        train(recipe(tmp_path, learning_rate=0.5, **FEW), folder, resume=True)
     with pytest.raises(InputError, match="no checkpoint of a training"):
         train(recipe(tmp_path), tmp_path / "other", resume=str(folder / "last.safetensors"))
-    path = state.latest(folder / "checkpoints")
+    path, file = state.latest(folder / "checkpoints"), checkpoint(folder)
+    header = {**file.header, "config": {k: v for k, v in file.header["config"].items() if k != "moving_image_ratio"}}
+    weights.save_file(dict(file), path, {"mg": json.dumps(header)})  # by a version that did not have the key
+    with pytest.raises(InputError, match=r"moving_image_ratio: 0\.0 became 0\.5"):
+        train(recipe(tmp_path, max_steps=1, moving_image_ratio=0.5, **FEW), folder, resume=True)
+    assert train(recipe(tmp_path, max_steps=1, **FEW), folder, resume=True) == 0
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(InputError, match="damaged"):
-        train(recipe(tmp_path), folder, resume=True)
-
-
-def test_a_checkpoint_from_before_a_key_was_there_is_taken_with_its_default(tmp_path):
-    folder = tmp_path / "run"
-    assert train(recipe(tmp_path, max_steps=1, checkpoint_interval=1), folder) == 0
-    file = checkpoint(folder)
-    header = {**file.header, "config": {k: v for k, v in file.header["config"].items() if k != "moving_image_ratio"}}
-    weights.save_file(dict(file), state.latest(folder / "checkpoints"), {"mg": json.dumps(header)})
-    assert "moving_image_ratio" not in checkpoint(folder).header["config"]
-    with pytest.raises(InputError, match=r"moving_image_ratio: 0\.0 became 0\.5"):
-        train(recipe(tmp_path, max_steps=1, moving_image_ratio=0.5), folder, resume=True)
-    assert train(recipe(tmp_path, max_steps=1), folder, resume=True) == 0
+        train(recipe(tmp_path, **FEW), folder, resume=True)
 
 
 def test_a_full_disk_ends_the_run_and_leaves_the_last_checkpoint_whole(tmp_path, monkeypatch):
@@ -107,13 +104,13 @@ def test_a_full_disk_ends_the_run_and_leaves_the_last_checkpoint_whole(tmp_path,
 
     monkeypatch.setattr(state.weights, "save_file", full)
     with pytest.raises(InputError, match=r"step_00000002.*No space left on device"):
-        train(recipe(tmp_path, checkpoint_interval=1), folder)
+        train(recipe(tmp_path, checkpoint_interval=1, **FEW), folder)
     assert [path.name for path in (folder / "checkpoints").iterdir()] == ["step_00000001.safetensors"]
     assert checkpoint(folder).header["progress"]["position"]["step"] == 1
 
 
 def test_sigterm_saves_and_the_run_goes_on_from_there(tmp_path):
-    chosen = recipe(tmp_path, max_steps=100000, checkpoint_interval=100000)
+    chosen = recipe(tmp_path, max_steps=100000, checkpoint_interval=100000, **FEW)
     write_recipe(tmp_path / "recipe.yaml", chosen.as_mapping())
     command = ["scripts/train_tae.py", "--config", tmp_path / "recipe.yaml", "--output_path", tmp_path / "run"]
     process = subprocess.Popen([sys.executable, str(ROOT / command[0]), *map(str, command[1:])], stderr=subprocess.PIPE)
@@ -208,4 +205,4 @@ def test_a_damaged_header_is_one_error(tmp_path, header):
     path = tmp_path / "step_00000001.safetensors"
     weights.write(path, {}, {"family": state.FAMILY, "config": {}, **header})
     with pytest.raises(InputError, match="damaged"):
-        state.load(path, {}, {}, ())
+        state.load(path, {}, {}, (), {})

@@ -119,6 +119,7 @@ def test_a_step_that_is_not_finite_changes_nothing_but_the_next_one_does(tmp_pat
     assert parts.graphs == 1
 
 
+@pytest.mark.slow
 def test_fp16_halves_its_loss_scale_on_overflow_and_doubles_it_after_good_steps(tmp_path):
     parts = parts_of(tmp_path, dtype="fp16", loss_scale=2.0**24, loss_scale_interval=2)
     clip = random_clip(1, 3, 4, 16, 16)
@@ -138,6 +139,7 @@ def test_fp16_halves_its_loss_scale_on_overflow_and_doubles_it_after_good_steps(
     assert parts.model.encoder.conv_in.spatial.weight.dtype == parts.model.encoder.norm_out.weight.dtype
 
 
+@pytest.mark.slow
 def test_images_and_videos_cost_two_graphs(tmp_path):
     parts = parts_of(tmp_path)
     for _ in range(2):
