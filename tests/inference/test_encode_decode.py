@@ -231,7 +231,14 @@ def test_names_stay_apart_and_inside(tmp_path):
             find_sources(tmp_path / "out", **arguments)
 
 
-def test_latents_from_outside_and_scaled_ones_decode(weights, random_nano, source, tmp_path):
+def test_latents_from_outside_and_scaled_ones_decode(weights, random_nano, source, tmp_path, monkeypatch):
+    given = []  # frames as they go into the files: H.264 may make much of one level in one pixel
+
+    def kept(*args):
+        given.append(list(decode_frames(*args)))
+        return given[-1]
+
+    monkeypatch.setattr(decode, "decode_frames", kept)
     encoded(source / "a.mp4", tmp_path / "cache", weights)
     latents = read_latents(tmp_path / "cache" / "a.safetensors")
     mean = latents.arrays["mean"]
@@ -246,14 +253,9 @@ def test_latents_from_outside_and_scaled_ones_decode(weights, random_nano, sourc
     info = probe(tmp_path / "out" / "model_1.mp4")
     assert (info.frames, info.height, info.width, info.fps) == (16, 24, 16, 12)
     expected = pixels.to_frames(random_nano.decode(mean[None]).asnumpy()[0])
-    with write_video(tmp_path / "expected.mp4", Fraction(12)) as file:
-        for frame in expected:
-            file.write(frame)
-    difference = [
-        np.abs(np.subtract(*pair, dtype=int)).mean()
-        for pair in zip(read_frames(tmp_path / "expected.mp4"), read_frames(tmp_path / "out" / "one.mp4"))
-    ]
-    assert max(difference) < 1
+    assert len(given) == 3
+    for frames in given:  # scaling and back changes the last bits of z
+        assert np.abs(np.subtract(frames, expected, dtype=int)).max() <= 1
     encode.write_latents(
         tmp_path / "scaled.safetensors", replace(latents, arrays=dict.fromkeys(("mean", "std"), scaled))
     )
