@@ -1,6 +1,7 @@
 """A training that was stopped and resumed is, bit for bit, one that was not."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -55,9 +56,11 @@ def check_equal(one, other):
 )
 def test_three_steps_and_three_more_are_six(tmp_path, changes):
     assert train(recipe(tmp_path, max_steps=6, **changes), tmp_path / "six") == 0
-    assert train(recipe(tmp_path, max_steps=3, **changes), tmp_path / "three") == 0
-    with open(tmp_path / "three" / "metrics.jsonl", "a") as log:
-        log.write('{"step": 3, "total": 1e9}\n{"step": 4, "to')  # what a killed run may leave behind
+    shutil.copytree(tmp_path / "six", tmp_path / "three")  # as if killed after the third step's checkpoint
+    state.latest(tmp_path / "three" / "checkpoints").unlink()
+    kept = (tmp_path / "six" / "metrics.jsonl").read_text().splitlines(keepends=True)[:3]
+    killed = ['{"step": 3, "total": 1e9}\n', '{"step": 4, "to']  # what may be left behind
+    (tmp_path / "three" / "metrics.jsonl").write_text("".join(kept + killed))
     assert train(recipe(tmp_path, max_steps=6, **changes), tmp_path / "three", resume=True) == 0
     check_equal(tmp_path / "six", tmp_path / "three")
     first, last = (TensorFile(tmp_path / "six" / "checkpoints" / f"step_0000000{n}.safetensors") for n in (3, 6))
