@@ -27,6 +27,7 @@ from mg.models.tile_plan import edges, windows
 from mg.models.tiling import Tiles
 
 AXES = {"t": 2, "y": 3, "x": 4}
+SIZES = ("encode_tile", "encode_overlap", "decode_tile", "decode_overlap", "spatial_tile", "spatial_overlap")
 _ROUNDING_DB = 120  # what is closer than this differs by the rounding of fp32 alone
 
 
@@ -120,14 +121,14 @@ def main() -> None:
     parser.add_argument("--output_path", default="seams.json", help="JSON file (default: %(default)s)")
     parser.add_argument("--num_frames", type=int, default=8, help="of each clip (default: %(default)s)")
     parser.add_argument("--max_side", type=int, default=640, help="shrink larger frames to it (default: %(default)s)")
-    parser.add_argument("--spatial_tile", type=int, default=Tiles.spatial_tile)
-    parser.add_argument("--spatial_overlap", type=int, default=Tiles.spatial_overlap)
+    for name in SIZES:
+        parser.add_argument(f"--{name}", type=int, default=getattr(Tiles, name), help="(default: %(default)s)")
     parser.add_argument("--tile_batch", type=int, default=2)
     parser.add_argument("--device_target", default="CPU", choices=runtime.DEVICES)
     args = parser.parse_args()
     make_folder(Path(args.output_path).parent)
     runtime.setup(args.device_target)
-    tiles = Tiles(spatial_tile=args.spatial_tile, spatial_overlap=args.spatial_overlap, tile_batch=args.tile_batch)
+    tiles = Tiles(**{name: getattr(args, name) for name in (*SIZES, "tile_batch")})
     if args.num_frames < 1 or args.max_side < 16:
         raise InputError(f"num_frames={args.num_frames} must be at least 1 and max_side={args.max_side} at least 16")
     tae = TemporalAutoencoder(pretrained=args.ckpt_path)
