@@ -49,7 +49,7 @@ class Codec(Protocol):
 
 @dataclass(frozen=True)
 class Tiles:
-    """Sizes of tiles and of what neighbours share, in frames and pixels. In time the defaults are Movie Gen's, 3.1.1.
+    """Sizes of tiles and of what neighbours share, in frames and pixels; those in time are Movie Gen's, 3.1.1.
 
     tile_batch: so many tiles of one range of frames go through the model at once.
     time_blend, spatial_blend: how weights change over what two tiles share; see `mg.models.tile_plan.rising`.
@@ -64,7 +64,7 @@ class Tiles:
     spatial_tile: int = 256
     spatial_overlap: int = 64
     tile_batch: int = 1
-    time_blend: str = "linear"
+    time_blend: str = "cosine"
     spatial_blend: str = "cosine"
     shared_statistics: bool = False
 

@@ -141,7 +141,14 @@ def test_other_compressions_work_the_same():
     assert len(codec.shapes) == 7 * 9
 
 
-def test_overlaps_are_blended_linearly():
+COSINE = np.clip(0.5 - 0.5 * np.cos(np.pi * (np.arange(16) - 1.5) / 12), 1e-4, 1 - 1e-4)
+COSINE[:2], COSINE[14:] = 1e-4, 1 - 1e-4  # the outer eighth at each end
+
+
+@pytest.mark.parametrize(
+    "tiles, weights", [(Tiles(time_blend="linear"), (np.arange(16) + 0.5) / 16), (Tiles(), COSINE)]
+)
+def test_overlaps_are_blended(tiles, weights):
     """A codec that numbers its tiles shows the weights."""
 
     class Numbering(MeanCodec):
@@ -149,9 +156,9 @@ def test_overlaps_are_blended_linearly():
             return np.full_like(super().decode_tile(latents)[0], len(self.shapes) - 1), None
 
     latents = np.zeros((1, 1, 6, 2, 2), np.float32)
-    frames = whole(decode_stream(Numbering(), Tiles(), [latents]))[0, 0, :, 0, 0]
+    frames = whole(decode_stream(Numbering(), tiles, [latents]))[0, 0, :, 0, 0]
     np.testing.assert_allclose(frames[:16], 0)
-    np.testing.assert_allclose(frames[16:32], (np.arange(16) + 0.5) / 16, rtol=1e-6)
+    np.testing.assert_allclose(frames[16:32], weights, rtol=1e-5)
     np.testing.assert_allclose(frames[32:], 1)
 
 
