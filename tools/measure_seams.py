@@ -1,7 +1,7 @@
 """Measure what tiling costs: tiled against untiled reconstructions of real clips, for several ways of tiling.
 
 Untiled clips must fit into memory: measure space on few large frames (the defaults), time on many small ones
-(--num_frames 80 --max_side 160). Writes a JSON file with every clip's figures, and prints their means as a table.
+(--num_frames 80 --max_side 128). Writes a JSON file with every clip's figures, and prints their means as a table.
 """
 
 from __future__ import annotations
