@@ -186,7 +186,7 @@ class TemporalAutoencoder(nn.Cell):
         Yields frames (B, 3, 8, 8h, 8w), eight at a time; together they are what `decode` gives with tiles.
         """
         pieces = (_to_host(self._enter(z, "z", self._config.z_channels)[0]) for z in latents)
-        yield from map(Tensor, tiling.decode_stream(self, self.tiles, pieces))  # map does not hold the array as well
+        yield from map(Tensor.from_numpy, tiling.decode_stream(self, self.tiles, pieces))  # no second copy
 
     def encode_tile(
         self, clip: np.ndarray, state: None = None, reference: np.ndarray | None = None
