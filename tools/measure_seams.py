@@ -18,6 +18,7 @@ from mg import runtime
 from mg.data.transforms import resize_and_crop
 from mg.errors import InputError
 from mg.files import make_folder, whole_file
+from mg.inference.flags import TILE_SIZES, add_tile_size_flags
 from mg.io import pixels, video
 from mg.io.media import find_media, is_video
 from mg.metrics.seams import step_ratio
@@ -27,7 +28,6 @@ from mg.models.tile_plan import edges, windows
 from mg.models.tiling import Tiles
 
 AXES = {"t": 2, "y": 3, "x": 4}
-SIZES = ("encode_tile", "encode_overlap", "decode_tile", "decode_overlap", "spatial_tile", "spatial_overlap")
 _ROUNDING_DB = 120  # what is closer than this differs by the rounding of fp32 alone
 
 
@@ -121,14 +121,13 @@ def main() -> None:
     parser.add_argument("--output_path", default="seams.json", help="JSON file (default: %(default)s)")
     parser.add_argument("--num_frames", type=int, default=8, help="of each clip (default: %(default)s)")
     parser.add_argument("--max_side", type=int, default=640, help="shrink larger frames to it (default: %(default)s)")
-    for name in SIZES:
-        parser.add_argument(f"--{name}", type=int, default=getattr(Tiles, name), help="(default: %(default)s)")
-    parser.add_argument("--tile_batch", type=int, default=2)
+    add_tile_size_flags(parser)
+    parser.set_defaults(tile_batch=2)
     parser.add_argument("--device_target", default="CPU", choices=runtime.DEVICES)
     args = parser.parse_args()
     make_folder(Path(args.output_path).parent)
     runtime.setup(args.device_target)
-    tiles = Tiles(**{name: getattr(args, name) for name in (*SIZES, "tile_batch")})
+    tiles = Tiles(**{name: getattr(args, name) for name in TILE_SIZES})
     if args.num_frames < 1 or args.max_side < 16:
         raise InputError(f"num_frames={args.num_frames} must be at least 1 and max_side={args.max_side} at least 16")
     tae = TemporalAutoencoder(pretrained=args.ckpt_path)

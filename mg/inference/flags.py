@@ -12,7 +12,7 @@ from mg.metrics.choose import METRICS, NetworkFiles
 from mg.models.tile_plan import BLENDS
 from mg.models.tiling import Tiles
 
-_UNITS = {
+TILE_SIZES = {  # and their units
     **dict.fromkeys(("encode_tile", "encode_overlap", "decode_tile", "decode_overlap"), "frames"),
     **dict.fromkeys(("spatial_tile", "spatial_overlap"), "pixels"),
     "tile_batch": "tiles computed at once",
@@ -51,10 +51,7 @@ def add_clip_flags(parser: argparse.ArgumentParser) -> None:
 def add_tile_flags(parser: argparse.ArgumentParser) -> None:
     """Whether and how to tile."""
     parser.add_argument("--use_tile", action="store_true", help="tile in time and space, with the sizes below")
-    for name, unit in _UNITS.items():
-        parser.add_argument(
-            f"--{name}", type=int, default=getattr(Tiles, name), help=f"in {unit} (default: %(default)s)"
-        )
+    add_tile_size_flags(parser)
     for name in ("time_blend", "spatial_blend"):
         text = "how weights change over what tiles share (default: %(default)s)"
         parser.add_argument(f"--{name}", default=getattr(Tiles, name), choices=BLENDS, help=text)
@@ -64,6 +61,14 @@ def add_tile_flags(parser: argparse.ArgumentParser) -> None:
         default=Tiles.shared_statistics,
         help="normalise all tiles of a frame by a sample of the whole frame (default: no)",
     )
+
+
+def add_tile_size_flags(parser: argparse.ArgumentParser) -> None:
+    """How large tiles are, and what they share."""
+    for name, unit in TILE_SIZES.items():
+        parser.add_argument(
+            f"--{name}", type=int, default=getattr(Tiles, name), help=f"in {unit} (default: %(default)s)"
+        )
 
 
 def add_metric_flags(parser: argparse.ArgumentParser) -> None:

@@ -168,4 +168,4 @@ def test_converting_something_else_is_refused(image_vae, tmp_path):
 
 
 def test_the_shipped_weights_are_small():
-    assert (ROOT / "mg/models/tae/default.safetensors").stat().st_size < 12 * 2**20
+    assert (ROOT / "mg/models/tae/default.safetensors").stat().st_size < 12_000_000
