@@ -134,13 +134,13 @@ def part(name: str, config: TAEConfig, clip: Size, computed: bool = False) -> in
 def tiled(name: str, config: TAEConfig, clip: Size, tiles: Tiles) -> int:
     """What encode or decode compute with tiles, what tiles share and what fills the last ones up included."""
     unit = config.compression
-    length, overlap = {
-        "encode": (tiles.encode_tile, tiles.encode_overlap),
-        "decode": (tiles.decode_tile, tiles.decode_overlap),
+    length, overlap, context = {
+        "encode": (tiles.encode_tile, tiles.encode_overlap, tiles.encode_context),
+        "decode": (tiles.decode_tile, tiles.decode_overlap, 0),
     }[name]
     latents = clip.halved(unit)
-    count = len(windows(latents.frames, length // unit, overlap // unit))
-    frames = length if count > 1 else clip.frames
+    count = len(windows(latents.frames, length // unit, overlap // unit, context=context // unit))
+    frames = length + 2 * context if count > 1 else clip.frames
     height, width = (min(side * unit, tiles.spatial_tile) for side in (latents.height, latents.width))
     spots = 1
     for side in (latents.height, latents.width):

@@ -38,7 +38,9 @@ def variants(tiles: Tiles) -> dict[str, Tiles]:
         return replace(tiles, time_blend=way, spatial_blend=way, shared_statistics=shared)
 
     return {
-        "no overlap": replace(blended("linear"), encode_overlap=0, decode_overlap=0, spatial_overlap=0),
+        "no overlap": replace(
+            blended("linear"), encode_overlap=0, encode_context=0, decode_overlap=0, spatial_overlap=0
+        ),
         "mean blend": blended("mean"),
         "linear blend": blended("linear"),
         "cosine blend": blended("cosine"),
@@ -60,7 +62,7 @@ def load(path, frames: int, max_side: int, unit: int) -> np.ndarray:
 def lines(tae: TemporalAutoencoder, tiles: Tiles, shape: tuple[int, ...]) -> dict[str, list[int]]:
     """Where tiles start or end, along t, y and x of the pixels."""
     _, _, frames, height, width = shape
-    time = set(edges(windows(frames, tiles.encode_tile, tiles.encode_overlap)))
+    time = set(edges(windows(frames, tiles.encode_tile, tiles.encode_overlap, context=tiles.encode_context)))
     time |= set(edges(windows(tae.frames(tae.latent_frames(frames)), tiles.decode_tile, tiles.decode_overlap)))
     space = (
         edges(windows(side, tiles.spatial_tile, tiles.spatial_overlap, last_at_end=True)) for side in (height, width)

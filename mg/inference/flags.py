@@ -13,7 +13,7 @@ from mg.models.tile_plan import BLENDS
 from mg.models.tiling import Tiles
 
 TILE_SIZES = {  # and their units
-    **dict.fromkeys(("encode_tile", "encode_overlap", "decode_tile", "decode_overlap"), "frames"),
+    **dict.fromkeys(("encode_tile", "encode_overlap", "encode_context", "decode_tile", "decode_overlap"), "frames"),
     **dict.fromkeys(("spatial_tile", "spatial_overlap"), "pixels"),
     "tile_batch": "tiles computed at once",
 }

@@ -42,7 +42,8 @@ class Models:
     def get(self, frames: int, height: int, width: int) -> TemporalAutoencoder:
         """A model whose tiles suit a clip, and which has compiled graphs for clips like it, or none yet."""
         tiles = self.tiles or _whole_frames(*self.compression, height, width)
-        key = (tiles, min(frames, tiles.encode_tile), *(min(side, tiles.spatial_tile) for side in (height, width)))
+        most = tiles.encode_tile + 2 * tiles.encode_context
+        key = (tiles, min(frames, most), *(min(side, tiles.spatial_tile) for side in (height, width)))
         if self.key != key:
             self._dropped = self.graphs
             self.tae = self.key = None  # frees the graphs of the last shape before new ones are made
@@ -61,4 +62,5 @@ def _whole_frames(time: int, space: int, height: int, width: int) -> Tiles:
     """Windows over time that do not overlap, of about CHUNK_PIXELS pixels, with frames left whole."""
     frames = max(1, CHUNK_PIXELS // (height * width * time)) * time
     side = -(-max(height, width) // space) * space
-    return Tiles(encode_tile=frames, decode_tile=frames, decode_overlap=0, spatial_tile=side, spatial_overlap=0)
+    in_time = {"encode_tile": frames, "encode_context": 0, "decode_tile": frames, "decode_overlap": 0}
+    return Tiles(**in_time, spatial_tile=side, spatial_overlap=0)

@@ -33,28 +33,33 @@ def check_tile(field: str, tile: int, overlap: int, multiple: int) -> None:
     Both must be whole multiples of `multiple`, the tile positive, the overlap from 0 to less than the tile.
     """
     overlap_field = field.replace("tile", "overlap")
-    for name, value, least in ((field, tile, 1), (overlap_field, overlap, 0)):
-        if not is_whole(value) or value < least or value % multiple:
-            kind = "positive" if least else "non-negative"
-            raise InputError(
-                f"{name}={value!r} must be a {kind} multiple of {multiple}, what the model compresses to one"
-            )
+    check_multiple(field, tile, 1, multiple)
+    check_multiple(overlap_field, overlap, 0, multiple)
     if overlap >= tile:
         raise InputError(f"{overlap_field}={overlap} must be less than {field}={tile}, or tiles would not move on")
 
 
-def windows(length: int, tile: int, overlap: int, last_at_end: bool = False) -> list[Window]:
+def check_multiple(field: str, value: int, least: int, multiple: int) -> None:
+    """Raise InputError, naming `field`, unless `value` is a whole multiple of `multiple` and at least `least`."""
+    if not is_whole(value) or value < least or value % multiple:
+        kind = "positive" if least else "non-negative"
+        raise InputError(f"{field}={value!r} must be a {kind} multiple of {multiple}, what the model compresses to one")
+
+
+def windows(length: int, tile: int, overlap: int, last_at_end: bool = False, context: int = 0) -> list[Window]:
     """Windows of `tile` samples, each but the first beginning `overlap` samples before its predecessor's end.
 
     They cover 0 to `length` and no more. The last one is as short as what is left, or, with `last_at_end`, moved back
     to have full length too (more than two windows may then meet). An axis no longer than a tile is one window.
+    context: so many samples on either side are computed with a window and dropped. The first one, with nothing before
+    it, looks twice as far ahead; the last one keeps all that is computed, and may be longer than a tile by as much.
     """
     step = tile - overlap
-    count = 1 if length <= tile else -(-(length - tile) // step) + 1
+    count = 1 if length <= tile + 2 * context else -(-(length - tile - context) // step) + 1
     starts = [index * step for index in range(count)]
     if last_at_end and count > 1:
         starts[-1] = length - tile
-    return [Window(start, min(start + tile, length)) for start in starts]
+    return [Window(start, start + tile) for start in starts[:-1]] + [Window(starts[-1], length)]
 
 
 def edges(plan: Sequence[Window]) -> list[int]:

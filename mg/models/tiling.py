@@ -15,14 +15,14 @@ import numpy as np
 
 from mg.checks import require_whole
 from mg.errors import InputError
-from mg.models.tile_plan import BLENDS, Window, blend_weights, check_tile, rising, sampled, windows
+from mg.models.tile_plan import BLENDS, Window, blend_weights, check_multiple, check_tile, rising, sampled, windows
 
 
 class Codec(Protocol):
     """What tiling needs to know of a model.
 
     A tile's `state` is what the model handed back for the same tile of the window before, and None at first: a causal
-    model's cache. Models without one hand back None; with one, windows cannot overlap.
+    model's cache. Models without one hand back None; with one, windows can share nothing.
     `reference` is one clip of a tile's size that stands for the whole frames the tiles are cut from, or None:
     statistics over H and W are then its own, in every tile, so that tiles agree.
     """
@@ -51,6 +51,8 @@ class Codec(Protocol):
 class Tiles:
     """Sizes of tiles and of what neighbours share, in frames and pixels; those in time are Movie Gen's, 3.1.1.
 
+    encode_context: so many frames on either side of a window are encoded with it, and their latents dropped, so that
+    latents hardly depend on where windows end. The paper has none.
     tile_batch: so many tiles of one range of frames go through the model at once.
     time_blend, spatial_blend: how weights change over what two tiles share; see `mg.models.tile_plan.rising`.
     shared_statistics: whether all tiles of a frame are normalised alike, by a sample of the whole frame that goes
@@ -67,12 +69,14 @@ class Tiles:
     time_blend: str = "cosine"
     spatial_blend: str = "cosine"
     shared_statistics: bool = False
+    encode_context: int = 8
 
     def check(self, codec: Codec) -> None:
         """Raise InputError, naming the field, for sizes that `codec` cannot use."""
         check_tile("encode_tile", self.encode_tile, self.encode_overlap, codec.time_compression)
         check_tile("decode_tile", self.decode_tile, self.decode_overlap, codec.time_compression)
         check_tile("spatial_tile", self.spatial_tile, self.spatial_overlap, codec.space_compression)
+        check_multiple("encode_context", self.encode_context, 0, codec.time_compression)
         require_whole("tile_batch", self.tile_batch, 1)
         for field in ("time_blend", "spatial_blend"):
             if getattr(self, field) not in BLENDS:
@@ -84,27 +88,22 @@ class Tiles:
 def encode_stream(codec: Codec, tiles: Tiles, clips: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     """Moments (B, C, 1, h, w), one latent frame after the other, of a clip that comes in pieces (B, 3, T, H, W).
 
-    H and W are padded to multiples of the compression by repeating the last row and column. At most one tile, one
-    overlap and one piece are held. Raises InputError for an empty stream and for a piece of another size.
+    H and W are padded to multiples of the compression by repeating the last row and column. At most one tile with its
+    context, what the next one shares with it, and one piece are held. Raises InputError for an empty stream and for a
+    piece of another size.
     """
     unit = codec.space_compression
-    space = _Space(tiles, unit, unit, 1, codec.encode_tile)
     time = _Time(
         tiles.encode_tile // codec.time_compression,
         tiles.encode_overlap // codec.time_compression,
+        tiles.encode_context // codec.time_compression,
         codec.frames,
         codec.latent_frames,
         _same,
         tiles.time_blend,
     )
-
-    def process(clip: np.ndarray, states: list) -> tuple[np.ndarray, list]:
-        below, right = -clip.shape[3] % unit, -clip.shape[4] % unit
-        if below or right:
-            clip = np.pad(clip, ((0, 0), (0, 0), (0, 0), (0, below), (0, right)), mode="edge")
-        return space.process(clip, states)
-
-    yield from time.process(clips, process)
+    clips = (_filled_up(clip, unit) for clip in clips)
+    yield from time.process(clips, _Space(tiles, unit, unit, 1, codec.encode_tile).process)
 
 
 def decode_stream(codec: Codec, tiles: Tiles, latents: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
@@ -113,6 +112,7 @@ def decode_stream(codec: Codec, tiles: Tiles, latents: Iterable[np.ndarray]) -> 
     time = _Time(
         tiles.decode_tile // codec.time_compression,
         tiles.decode_overlap // codec.time_compression,
+        0,
         _same,
         _same,
         codec.frames,
@@ -125,19 +125,22 @@ def decode_stream(codec: Codec, tiles: Tiles, latents: Iterable[np.ndarray]) -> 
 class _Time:
     """Windows over time: window k begins at latent frame k * (tile - overlap) and is `tile` latent frames long.
 
+    Computed are `context` latent frames more on either side; the first window, which has nothing before it, looks as
+    much further ahead, so that all have one length. See `mg.models.tile_plan.windows`.
     into, out: where a latent frame begins, counted in what comes in and in what goes out.
     latent_frames: how many latent frames so much of what comes in is.
     """
 
     tile: int
     overlap: int
+    context: int
     into: Callable[[int], int]
     latent_frames: Callable[[int], int]
     out: Callable[[int], int]
     blend: str
 
     def process(
-        self, pieces: Iterable[np.ndarray], process: Callable[[np.ndarray, list], tuple[np.ndarray, list]]
+        self, pieces: Iterable[np.ndarray], process: Callable[[list[np.ndarray], list], tuple[np.ndarray, list]]
     ) -> Iterator[np.ndarray]:
         """Process the windows, blend their overlaps, and yield, latent frame by latent frame, what is done with.
 
@@ -148,61 +151,55 @@ class _Time:
         for start, stop, samples, last in self.windows(pieces):
             result, states = process(samples, states)
             del samples
-            if states and self.overlap:
+            if states and (self.overlap or self.context):
                 raise InputError(
-                    "this model hands a state from window to window, which then cannot overlap; "
-                    "set encode_overlap and decode_overlap to 0"
+                    "this model hands a state from window to window, which can then share nothing; "
+                    "set encode_overlap, encode_context and decode_overlap to 0"
                 )
-            result = result[:, :, : self.out(stop) - self.out(start)]
+            begin = self.out(self.begin(start))
+            result = result[:, :, self.out(start) - begin : self.out(stop) - begin]
             if waiting is not None:
                 result, waiting = _blend(waiting, result, self.blend), None
             ready = stop if last else start + self.tile - self.overlap
-            waiting = result[:, :, self.out(ready) - self.out(start) :].copy() if self.overlap else None
             for latent in range(start, ready):  # copies, so that whoever gets them does not hold the window
                 yield result[:, :, self.out(latent) - self.out(start) : self.out(latent + 1) - self.out(start)].copy()
+            waiting = result[:, :, self.out(ready) - self.out(start) :].copy() if self.overlap else None
             del result
 
-    def windows(self, pieces: Iterable[np.ndarray]) -> Iterator[tuple[int, int, np.ndarray, bool]]:
-        """Cut a stream: first and last latent frame, samples and whether it is the last, of each window.
+    def windows(self, pieces: Iterable[np.ndarray]) -> Iterator[tuple[int, int, list[np.ndarray], bool]]:
+        """Cut a stream: first and last latent frame, samples (with context) and whether it is the last, of each window.
 
-        A window is handed over: while others work on what became of it, only what the next one shares is kept.
+        Samples are single frames, which windows share. A window is handed over: while others work on what became of it,
+        only what the next one shares is kept.
         """
-        start, filled, buffer = 0, 0, None
+        start, samples, size = 0, [], None
         for piece in pieces:
-            if buffer is None:
-                buffer = self.buffer(start, piece)
-            elif piece.shape[:2] + piece.shape[3:] != buffer.shape[:2] + buffer.shape[3:]:
-                before = (*buffer.shape[:2], "T", *buffer.shape[3:])
-                raise InputError(f"a stream of {before} goes on with {piece.shape}; all its pieces must have one size")
-            while piece.shape[2]:
-                if filled == self.length(start):
-                    following = start + self.tile - self.overlap
-                    shared = buffer[:, :, self.into(following) - self.into(start) :].copy()
-                    window, buffer = [buffer], None
+            size, before = (*piece.shape[:2], "T", *piece.shape[3:]), size
+            if before not in (None, size):
+                raise InputError(f"a stream of {before} goes on with {size}; all its pieces must have one size")
+            for index in range(piece.shape[2]):
+                while len(samples) == self.length(start):
+                    window, following = [samples], start + self.tile - self.overlap
+                    samples = samples[self.into(self.begin(following)) - self.into(self.begin(start)) :]
                     yield start, start + self.tile, window.pop(), False
-                    start, filled = following, shared.shape[2]
-                    buffer = self.buffer(start, piece)
-                    buffer[:, :, :filled] = shared
-                taken = min(self.length(start) - filled, piece.shape[2])
-                buffer[:, :, filled : filled + taken] = piece[:, :, :taken]
-                filled, piece = filled + taken, piece[:, :, taken:]
-        if not filled:
+                    start = following
+                samples.append(piece[:, :, index : index + 1].copy())  # whoever gave it may write over it
+        if not samples:
             raise InputError("the stream is empty; give it at least one frame")
-        stop = self.latent_frames(self.into(start) + filled)
+        stop = self.latent_frames(self.into(self.begin(start)) + len(samples))
         if start > 0:
-            # A copy, since NumPy would make one as large as what is filled.
-            buffer[:, :, filled:] = buffer[:, :, filled - 1 : filled].copy()
-            filled = self.length(start)
-        window, buffer = [buffer[:, :, :filled]], None
+            samples += samples[-1:] * (self.length(start) - len(samples))
+        window, samples = [samples], None
         yield start, stop, window.pop(), True
 
-    def buffer(self, start: int, piece: np.ndarray) -> np.ndarray:
-        """Room for the window that begins at latent frame `start`, of samples like those of a piece."""
-        return np.empty((*piece.shape[:2], self.length(start), *piece.shape[3:]), piece.dtype)
+    def begin(self, start: int) -> int:
+        """The latent frame where the context of the window that begins at `start` does."""
+        return max(0, start - self.context)
 
     def length(self, start: int) -> int:
-        """Samples of the window that begins at latent frame `start`."""
-        return self.into(start + self.tile) - self.into(start)
+        """Samples of the window that begins at latent frame `start`, with its context."""
+        begin = self.begin(start)
+        return self.into(begin + self.tile + 2 * self.context) - self.into(begin)
 
 
 @dataclass(frozen=True)
@@ -215,26 +212,27 @@ class _Space:
     out_unit: int
     compute: Callable[..., tuple[np.ndarray, Any]]
 
-    def process(self, array: np.ndarray, states: list) -> tuple[np.ndarray, list]:
-        """Process tiles and blend them; states go in, and come out, one for each call of the model.
+    def process(self, frames: list[np.ndarray], states: list) -> tuple[np.ndarray, list]:
+        """Process tiles of frames (B, C, 1, H, W) and blend them; states go in and come out, one for each call.
 
         All tiles have one size: the last ones end at the edge, and more than two may then meet.
         """
-        height, width = (side // self.in_unit for side in array.shape[3:])
+        height, width = (side // self.in_unit for side in frames[0].shape[3:])
         spots = list(product(self.plan(height), self.plan(width)))
         if len(spots) == 1:
-            result, state = self.compute(array, *states)
+            result, state = self.compute(np.concatenate(frames, 2), *states)
             return result, _given([state])
-        if self.tiles.shared_statistics and len(array) > 1:  # each clip has statistics of its own
-            states = states or [[]] * len(array)
-            results, states = zip(*(self.process(clip[None], state) for clip, state in zip(array, states)))
+        if self.tiles.shared_statistics and len(frames[0]) > 1:  # each clip has statistics of its own
+            states = states or [[]] * len(frames[0])
+            clips = ([frame[index : index + 1] for frame in frames] for index in range(len(states)))
+            results, states = zip(*(self.process(clip, state) for clip, state in zip(clips, states)))
             return np.concatenate(results), list(states) if any(states) else []
         batch = min(self.tiles.tile_batch, len(spots))
         calls = [spots[first : first + batch] for first in range(0, len(spots), batch)]
-        reference = self.reference(array, height, width) if self.tiles.shared_statistics else None
+        reference = self.reference(frames, height, width) if self.tiles.shared_statistics else None
         out, after = None, []
         for chosen, state in zip(calls, states or [None] * len(calls)):
-            inputs = [_cut(array, row, column, self.in_unit) for (row, _), (column, _) in chosen]
+            inputs = [self.cut(frames, row, column) for (row, _), (column, _) in chosen]
             inputs = np.concatenate(inputs + inputs[-1:] * (batch - len(chosen)))
             results, state = self.compute(inputs, state, reference)
             after.append(state)
@@ -245,6 +243,10 @@ class _Space:
                 self.add(out, result, *spot)
             del inputs, results, result  # while the next tiles are computed
         return out, _given(after)
+
+    def cut(self, frames: list[np.ndarray], row: Window, column: Window) -> np.ndarray:
+        """A tile of the frames, (B, C, T, h, w)."""
+        return np.concatenate([_cut(frame, row, column, self.in_unit) for frame in frames], 2)
 
     def add(
         self, out: np.ndarray, result: np.ndarray, row: tuple[Window, np.ndarray], column: tuple[Window, np.ndarray]
@@ -261,12 +263,20 @@ class _Space:
         samples = [Window(w.start * self.out_unit, w.stop * self.out_unit) for w in plan]
         return list(zip(plan, blend_weights(samples, self.tiles.spatial_blend)))
 
-    def reference(self, array: np.ndarray, height: int, width: int) -> np.ndarray:
+    def reference(self, frames: list[np.ndarray], height: int, width: int) -> np.ndarray:
         """A tile put together from small blocks of the whole frame, spread evenly, at their own scale."""
         tile = self.tiles.spatial_tile // self.compression
         unit = np.arange(self.in_unit)
         rows, columns = (np.add.outer(sampled(side, tile) * self.in_unit, unit).ravel() for side in (height, width))
-        return np.ascontiguousarray(array[..., rows, :][..., columns])
+        return np.concatenate([frame[..., rows, :][..., columns] for frame in frames], 2)
+
+
+def _filled_up(clip: np.ndarray, unit: int) -> np.ndarray:
+    """Rows and columns up to a multiple of `unit`: the last ones, repeated."""
+    below, right = -clip.shape[3] % unit, -clip.shape[4] % unit
+    if below or right:
+        clip = np.pad(clip, ((0, 0), (0, 0), (0, 0), (0, below), (0, right)), mode="edge")
+    return clip
 
 
 def _cut(array: np.ndarray, row: Window, column: Window, unit: int) -> np.ndarray:

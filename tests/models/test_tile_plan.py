@@ -14,7 +14,7 @@ PAIRS = [(1, 0), (2, 1), (4, 0), (4, 1), (4, 2), (4, 3), (8, 5), (16, 4), (32, 8
 @pytest.mark.parametrize("tile, overlap", PAIRS)
 def test_plans_cover_every_length_in_order_and_end_at_the_end(tile, overlap, blend, last_at_end):
     for length in range(1, 201):
-        plan = windows(length, tile, overlap, last_at_end)
+        plan = windows(length, tile, overlap, last_at_end=last_at_end)
         assert plan[0].start == 0
         assert plan[-1].stop == length
         for before, after in zip(plan, plan[1:]):
@@ -29,6 +29,20 @@ def test_plans_cover_every_length_in_order_and_end_at_the_end(tile, overlap, ble
             assert weight.min() > 0
             total[window.start : window.stop] += weight
         np.testing.assert_allclose(total, 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("context", [1, 3])
+@pytest.mark.parametrize("tile, overlap", PAIRS)
+def test_windows_with_context_reach_the_end_and_no_further(tile, overlap, context):
+    for length in range(1, 201):
+        plan = windows(length, tile, overlap, context=context)
+        computed = [max(0, window.start - context) + tile + 2 * context for window in plan]  # where each one's stops
+        assert plan[0].start == 0
+        assert plan[-1].stop == length <= computed[-1]
+        assert all(stop < length for stop in computed[:-1])  # not a window more than it takes
+        for before, after in zip(plan, plan[1:]):
+            assert before.length == tile
+            assert after.start == before.stop - overlap < after.stop
 
 
 def test_the_ramp_is_linear():

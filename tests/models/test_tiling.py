@@ -10,6 +10,7 @@ import pytest
 from conftest import ROOT
 
 from mg.errors import InputError
+from mg.models.tile_plan import windows
 from mg.models.tiling import Tiles, decode_stream, encode_stream
 
 
@@ -100,7 +101,7 @@ def test_tiled_in_time_equals_untiled(tile, overlap, frames, count):
     clip = index_clip(frames)
     expected = MeanCodec().encode_tile(clip)[0]
     codec = MeanCodec()
-    tiles = Tiles(encode_tile=tile, encode_overlap=overlap, decode_tile=tile, decode_overlap=overlap)
+    tiles = Tiles(tile, overlap, tile, overlap, encode_context=0)
     latents = whole(encode_stream(codec, tiles, pieces(clip, [3, 1, 20])))
     np.testing.assert_allclose(latents, expected, rtol=1e-6)
     assert len(codec.shapes) == count
@@ -109,6 +110,43 @@ def test_tiled_in_time_equals_untiled(tile, overlap, frames, count):
     decoded = whole(decode_stream(decoder, tiles, pieces(expected, [1, 2])))
     np.testing.assert_allclose(decoded, MeanCodec().decode_tile(expected)[0], rtol=1e-6)
     assert len(set(decoder.shapes)) == 1
+
+
+class WideCodec(MeanCodec):
+    """Its latents are means over a block of frames and the blocks on either side; a clip's ends are repeated."""
+
+    def encode_tile(self, clip, state=None, reference=None):
+        latents, _ = super().encode_tile(clip)
+        filled = np.concatenate((latents[:, :, :1], latents, latents[:, :, -1:]), 2)
+        return (filled[:, :, :-2] + filled[:, :, 1:-1] + filled[:, :, 2:]) / 3, None
+
+
+@pytest.mark.parametrize(
+    "tile, overlap, context, frames, count",
+    [
+        (32, 0, 8, 48, 1),
+        (32, 0, 8, 49, 2),
+        (32, 0, 8, 72, 2),
+        (32, 0, 8, 73, 3),
+        (32, 16, 16, 200, 11),
+        (16, 0, 24, 100, 5),
+        (8, 0, 8, 40, 4),
+    ],
+)
+def test_with_enough_context_a_window_sees_what_the_whole_clip_shows_it(tile, overlap, context, frames, count):
+    clip = (index_clip(frames) / 10) ** 2
+    expected = WideCodec().encode_tile(clip)[0]
+    codec = WideCodec()
+    tiles = Tiles(encode_tile=tile, encode_overlap=overlap, encode_context=context)
+    latents = whole(encode_stream(codec, tiles, pieces(clip, [3, 1, 20])))
+    assert latents.shape == expected.shape
+    # But for the last: a last window is filled up with its last frame, not with its last block.
+    np.testing.assert_allclose(latents[:, :, :-1], expected[:, :, :-1], rtol=1e-5)
+    assert len(codec.shapes) == count == len(windows(-(-frames // 8), tile // 8, overlap // 8, context=context // 8))
+    assert len(set(codec.shapes)) == 1
+    if count > 1:
+        without = whole(encode_stream(WideCodec(), replace(tiles, encode_context=0, encode_overlap=0), [clip]))
+        assert np.abs(without - expected).max() > 0.1
 
 
 @pytest.mark.parametrize("batch", [1, 2, 4])
@@ -132,7 +170,7 @@ def test_tiled_in_space_equals_untiled(batch, height, width, count):
 
 def test_other_compressions_work_the_same():
     clip = index_clip(30, 40, 40)
-    tiles = Tiles(encode_tile=8, encode_overlap=4, spatial_tile=16, spatial_overlap=4)
+    tiles = Tiles(encode_tile=8, encode_overlap=4, encode_context=0, spatial_tile=16, spatial_overlap=4)
     codec = MeanCodec(4, 4)
     tiles.check(codec)
     np.testing.assert_allclose(
@@ -166,7 +204,7 @@ def test_overlaps_are_blended(tiles, weights):
 @pytest.mark.parametrize("size", [16, 40])
 def test_a_causal_model_has_a_first_window_of_its_own_and_gets_its_state_back(frames, count, size):
     clip = index_clip(frames, size, size)
-    tiles = Tiles(decode_overlap=0, spatial_tile=32, spatial_overlap=8, tile_batch=3)
+    tiles = Tiles(encode_context=0, decode_overlap=0, spatial_tile=32, spatial_overlap=8, tile_batch=3)
     codec, codec2 = CausalCodec(), CausalCodec()
     tiles.check(codec)
     tiled_in_space = 1 if size == 16 else 2  # four tiles of 32, three at a time
@@ -181,7 +219,9 @@ def test_a_causal_model_has_a_first_window_of_its_own_and_gets_its_state_back(fr
     assert len({shape[2] for shape in codec2.shapes}) == 1
 
 
-def test_windows_of_a_model_with_state_cannot_overlap():
+def test_windows_of_a_model_with_state_can_share_nothing():
+    with pytest.raises(InputError, match="encode_context"):
+        list(encode_stream(CausalCodec(), Tiles(), [index_clip(100)]))
     with pytest.raises(InputError, match="decode_overlap"):
         list(decode_stream(CausalCodec(), Tiles(decode_overlap=8), [np.zeros((1, 1, 20, 2, 2), np.float32)]))
 
@@ -225,7 +265,7 @@ def test_two_streams_can_interleave_and_little_is_held():
     for first, second in zip(*streams):
         taken[0].append(first)
         taken[1].append(second)
-        assert read[0] <= 8 * sum(piece.shape[2] for piece in taken[0]) + 32  # a tile
+        assert read[0] <= 8 * sum(piece.shape[2] for piece in taken[0]) + 32 + 16  # a tile and its context
     for which in (0, 1):
         np.testing.assert_allclose(np.concatenate(taken[which], 2), MeanCodec().encode_tile(clips[which])[0], rtol=1e-6)
 
@@ -248,6 +288,8 @@ def test_bad_streams_are_refused():
     "field, value",
     [
         ("encode_tile", 12),
+        ("encode_context", 4),
+        ("encode_context", -8),
         ("decode_overlap", 32),
         ("spatial_tile", 0),
         ("spatial_overlap", -8),

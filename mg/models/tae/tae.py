@@ -62,6 +62,7 @@ class TemporalAutoencoder(nn.Cell):
         time_blend: str = Tiles.time_blend,
         spatial_blend: str = Tiles.spatial_blend,
         shared_statistics: bool = Tiles.shared_statistics,
+        encode_context: int = Tiles.encode_context,
         dtype: str = "auto",
     ):
         super().__init__()
@@ -80,6 +81,7 @@ class TemporalAutoencoder(nn.Cell):
             time_blend,
             spatial_blend,
             shared_statistics,
+            encode_context,
         )
         self.encoder = Encoder(self._config)
         self.decoder = Decoder(self._config)
