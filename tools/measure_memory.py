@@ -37,7 +37,7 @@ CASES = {
     "lengths": [(frames, 240, 320, ()) for frames in (64, 256, 1024)],
     "tiles": [(32, side, side, ("--use_tile", "--save_videos", "none")) for side in (256, 448)],
     "4k": [(8, 2160, 3840, SHORT_TILES)],
-    "stand_in": [(frames, 2160, 3840, None) for frames in (33, 330)],
+    "stand_in": [(frames, 2160, 3840, None) for frames in (33, 97, 330)],
 }
 
 

@@ -98,7 +98,6 @@ def encode_stream(codec: Codec, tiles: Tiles, clips: Iterable[np.ndarray]) -> It
         tiles.encode_overlap // codec.time_compression,
         tiles.encode_context // codec.time_compression,
         codec.frames,
-        codec.latent_frames,
         _same,
         tiles.time_blend,
     )
@@ -114,7 +113,6 @@ def decode_stream(codec: Codec, tiles: Tiles, latents: Iterable[np.ndarray]) -> 
         tiles.decode_overlap // codec.time_compression,
         0,
         _same,
-        _same,
         codec.frames,
         tiles.time_blend,
     )
@@ -128,14 +126,12 @@ class _Time:
     Computed are `context` latent frames more on either side; the first window, which has nothing before it, looks as
     much further ahead, so that all have one length. See `mg.models.tile_plan.windows`.
     into, out: where a latent frame begins, counted in what comes in and in what goes out.
-    latent_frames: how many latent frames so much of what comes in is.
     """
 
     tile: int
     overlap: int
     context: int
     into: Callable[[int], int]
-    latent_frames: Callable[[int], int]
     out: Callable[[int], int]
     blend: str
 
@@ -169,37 +165,44 @@ class _Time:
     def windows(self, pieces: Iterable[np.ndarray]) -> Iterator[tuple[int, int, list[np.ndarray], bool]]:
         """Cut a stream: first and last latent frame, samples (with context) and whether it is the last, of each window.
 
-        Samples are single frames, which windows share. A window is handed over: while others work on what became of it,
-        only what the next one shares is kept.
+        Samples lie in one array for each latent frame, and windows share these. A window is handed over: while others
+        work on what became of it, only what the next one shares is kept.
         """
-        start, samples, size = 0, [], None
+        start, samples, room, size = 0, [], 0, None  # room: what the last array still takes
         for piece in pieces:
             size, before = (*piece.shape[:2], "T", *piece.shape[3:]), size
             if before not in (None, size):
                 raise InputError(f"a stream of {before} goes on with {size}; all its pieces must have one size")
-            for index in range(piece.shape[2]):
-                while len(samples) == self.length(start):
-                    window, following = [samples], start + self.tile - self.overlap
-                    samples = samples[self.into(self.begin(following)) - self.into(self.begin(start)) :]
-                    yield start, start + self.tile, window.pop(), False
-                    start = following
-                samples.append(piece[:, :, index : index + 1].copy())  # whoever gave it may write over it
+            while piece.shape[2]:
+                if not room:
+                    while len(samples) == self.length:
+                        window, following = [samples], start + self.tile - self.overlap
+                        samples = samples[self.begin(following) - self.begin(start) :]
+                        yield start, start + self.tile, window.pop(), False
+                        start = following
+                    latent = self.begin(start) + len(samples)
+                    room = self.into(latent + 1) - self.into(latent)
+                    samples.append(np.empty((*piece.shape[:2], room, *piece.shape[3:]), piece.dtype))
+                taken, at = min(room, piece.shape[2]), samples[-1].shape[2] - room
+                samples[-1][:, :, at : at + taken] = piece[:, :, :taken]
+                room, piece = room - taken, piece[:, :, taken:]
         if not samples:
             raise InputError("the stream is empty; give it at least one frame")
-        stop = self.latent_frames(self.into(self.begin(start)) + len(samples))
+        stop = self.begin(start) + len(samples)
+        samples[-1] = samples[-1][:, :, : samples[-1].shape[2] - room]
         if start > 0:
-            samples += samples[-1:] * (self.length(start) - len(samples))
+            samples = _lengthened(samples, room, self.length)
         window, samples = [samples], None
         yield start, stop, window.pop(), True
+
+    @property
+    def length(self) -> int:
+        """Latent frames of a window with its context."""
+        return self.tile + 2 * self.context
 
     def begin(self, start: int) -> int:
         """The latent frame where the context of the window that begins at `start` does."""
         return max(0, start - self.context)
-
-    def length(self, start: int) -> int:
-        """Samples of the window that begins at latent frame `start`, with its context."""
-        begin = self.begin(start)
-        return self.into(begin + self.tile + 2 * self.context) - self.into(begin)
 
 
 @dataclass(frozen=True)
@@ -213,7 +216,7 @@ class _Space:
     compute: Callable[..., tuple[np.ndarray, Any]]
 
     def process(self, frames: list[np.ndarray], states: list) -> tuple[np.ndarray, list]:
-        """Process tiles of frames (B, C, 1, H, W) and blend them; states go in and come out, one for each call.
+        """Process tiles of frames, in arrays (B, C, T, H, W), and blend them; of states one goes in and out a call.
 
         All tiles have one size: the last ones end at the edge, and more than two may then meet.
         """
@@ -269,6 +272,13 @@ class _Space:
         unit = np.arange(self.in_unit)
         rows, columns = (np.add.outer(sampled(side, tile) * self.in_unit, unit).ravel() for side in (height, width))
         return np.concatenate([frame[..., rows, :][..., columns] for frame in frames], 2)
+
+
+def _lengthened(samples: list[np.ndarray], room: int, length: int) -> list[np.ndarray]:
+    """`length` arrays, of which these, the last one `room` samples too short, are the first: the end is repeated."""
+    end = samples[-1][:, :, -1:]
+    last = np.concatenate((samples[-1], *[end] * room), 2)
+    return [*samples[:-1], last, *[end.repeat(last.shape[2], 2)] * (length - len(samples))]
 
 
 def _filled_up(clip: np.ndarray, unit: int) -> np.ndarray:
