@@ -189,9 +189,13 @@ class _Time:
         if not samples:
             raise InputError("the stream is empty; give it at least one frame")
         stop = self.begin(start) + len(samples)
-        samples[-1] = samples[-1][:, :, : samples[-1].shape[2] - room]
+        filled = samples[-1].shape[2] - room
         if start > 0:
-            samples = _lengthened(samples, room, self.length)
+            end = samples[-1][:, :, filled - 1 : filled].copy()
+            samples[-1][:, :, filled:] = end
+            samples += [np.broadcast_to(end, samples[-1].shape)] * (self.length - len(samples))
+        else:
+            samples[-1] = samples[-1][:, :, :filled]
         window, samples = [samples], None
         yield start, stop, window.pop(), True
 
@@ -272,13 +276,6 @@ class _Space:
         unit = np.arange(self.in_unit)
         rows, columns = (np.add.outer(sampled(side, tile) * self.in_unit, unit).ravel() for side in (height, width))
         return np.concatenate([frame[..., rows, :][..., columns] for frame in frames], 2)
-
-
-def _lengthened(samples: list[np.ndarray], room: int, length: int) -> list[np.ndarray]:
-    """`length` arrays, of which these, the last one `room` samples too short, are the first: the end is repeated."""
-    end = samples[-1][:, :, -1:]
-    last = np.concatenate((samples[-1], *[end] * room), 2)
-    return [*samples[:-1], last, *[end.repeat(last.shape[2], 2)] * (length - len(samples))]
 
 
 def _filled_up(clip: np.ndarray, unit: int) -> np.ndarray:
