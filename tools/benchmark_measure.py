@@ -67,7 +67,7 @@ def growth(base: Case, part: str, runs: int) -> list[Measurement]:
         todo.append(Measurement(at(base, part, frames, [64]), runs, ("mg",), "growth", "T"))
     for side in (64, 96, 128, 160, 192):
         todo.append(Measurement(at(base, part, 8, [side]), runs, ("mg",), "growth", "HW"))
-    tiles = Tiles(encode_tile=WINDOW, encode_context=0, decode_tile=WINDOW, decode_overlap=0)
+    tiles = Tiles(encode_tile=WINDOW, encode_overlap=0, encode_context=0, decode_tile=WINDOW, decode_overlap=0)
     for windows in (8, 16, 32, 64):
         case = replace(at(base, part, windows * WINDOW, [64]), tiles=asdict(tiles))
         todo.append(Measurement(case, runs, ("mg",), "growth", "windows", windows=windows))

@@ -101,8 +101,12 @@ def encode_stream(codec: Codec, tiles: Tiles, clips: Iterable[np.ndarray]) -> It
         _same,
         tiles.time_blend,
     )
-    clips = (_filled_up(clip, unit) for clip in clips)
-    yield from time.process(clips, _Space(tiles, unit, unit, 1, codec.encode_tile).process)
+    space = _Space(tiles, unit, unit, 1, codec.encode_tile)
+
+    def process(frames: list[np.ndarray], states: list) -> tuple[np.ndarray, list]:
+        return space.process([_filled_up(part, unit) for part in frames], states)
+
+    yield from time.process(clips, process)
 
 
 def decode_stream(codec: Codec, tiles: Tiles, latents: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
