@@ -275,7 +275,7 @@ def test_bad_streams_are_refused():
         list(encode_stream(MeanCodec(), Tiles(), []))
     with pytest.raises(InputError, match="one size"):
         list(encode_stream(MeanCodec(), Tiles(), [index_clip(2), index_clip(2, 24)]))
-    with pytest.raises(InputError, match="17, 16.*24, 16"):  # the same once filled up to multiples of 8
+    with pytest.raises(InputError, match=r"17, 16.*24, 16"):  # the same once filled up to multiples of 8
         list(encode_stream(MeanCodec(), Tiles(), [index_clip(2, 17), index_clip(2, 24)]))
 
     def broken():
