@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import product
 from typing import Any, Protocol
 
 import numpy as np
 
 from mg.checks import require_whole
 from mg.errors import InputError
-from mg.models.tile_plan import BLENDS, Window, blend_weights, check_multiple, check_tile, rising, sampled, windows
+from mg.models.space_tiles import SpaceTiles
+from mg.models.tile_plan import BLENDS, check_multiple, check_tile
+from mg.models.time_windows import TimeWindows
 
 
 class Codec(Protocol):
@@ -93,15 +94,9 @@ def encode_stream(codec: Codec, tiles: Tiles, clips: Iterable[np.ndarray]) -> It
     piece of another size.
     """
     unit = codec.space_compression
-    time = _Time(
-        tiles.encode_tile // codec.time_compression,
-        tiles.encode_overlap // codec.time_compression,
-        tiles.encode_context // codec.time_compression,
-        codec.frames,
-        _same,
-        tiles.time_blend,
-    )
-    space = _Space(tiles, unit, unit, 1, codec.encode_tile)
+    sizes = tiles.encode_tile, tiles.encode_overlap, tiles.encode_context
+    time = _time_windows(codec, tiles, sizes, codec.frames, _same)
+    space = _space_tiles(codec, tiles, unit, 1, codec.encode_tile)
 
     def process(frames: list[np.ndarray], states: list) -> tuple[np.ndarray, list]:
         return space.process([_filled_up(part, unit) for part in frames], states)
@@ -111,175 +106,26 @@ def encode_stream(codec: Codec, tiles: Tiles, clips: Iterable[np.ndarray]) -> It
 
 def decode_stream(codec: Codec, tiles: Tiles, latents: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     """Frames (B, 3, T, H, W), those of one latent frame at a time, of latents that come in pieces (B, z, t, h, w)."""
-    space = _Space(tiles, codec.space_compression, 1, codec.space_compression, codec.decode_tile)
-    time = _Time(
-        tiles.decode_tile // codec.time_compression,
-        tiles.decode_overlap // codec.time_compression,
-        0,
-        _same,
-        codec.frames,
-        tiles.time_blend,
-    )
+    time = _time_windows(codec, tiles, (tiles.decode_tile, tiles.decode_overlap, 0), _same, codec.frames)
+    space = _space_tiles(codec, tiles, 1, codec.space_compression, codec.decode_tile)
     yield from time.process(latents, space.process)
 
 
-@dataclass(frozen=True)
-class _Time:
-    """Windows over time: window k begins at latent frame k * (tile - overlap) and is `tile` latent frames long.
-
-    Computed are `context` latent frames more on either side; the first window, which has nothing before it, looks as
-    much further ahead, so that all have one length. See `mg.models.tile_plan.windows`.
-    into, out: where a latent frame begins, counted in what comes in and in what goes out.
-    """
-
-    tile: int
-    overlap: int
-    context: int
-    into: Callable[[int], int]
-    out: Callable[[int], int]
-    blend: str
-
-    def process(
-        self, pieces: Iterable[np.ndarray], process: Callable[[list[np.ndarray], list], tuple[np.ndarray, list]]
-    ) -> Iterator[np.ndarray]:
-        """Process the windows, blend their overlaps, and yield, latent frame by latent frame, what is done with.
-
-        A last window that is shorter than its fellows is filled up by repeating its last sample, and its surplus
-        dropped: one graph serves all. A stream that fits into one window is taken as it is.
-        """
-        waiting, states = None, []
-        for start, stop, samples, last in self.windows(pieces):
-            result, states = process(samples, states)
-            del samples
-            if states and (self.overlap or self.context):
-                raise InputError(
-                    "this model hands a state from window to window, which can then share nothing; "
-                    "set encode_overlap, encode_context and decode_overlap to 0"
-                )
-            begin = self.out(self.begin(start))
-            result = result[:, :, self.out(start) - begin : self.out(stop) - begin]
-            if waiting is not None:
-                result, waiting = _blend(waiting, result, self.blend), None
-            ready = stop if last else start + self.tile - self.overlap
-            for latent in range(start, ready):  # copies, so that whoever gets them does not hold the window
-                yield result[:, :, self.out(latent) - self.out(start) : self.out(latent + 1) - self.out(start)].copy()
-            waiting = result[:, :, self.out(ready) - self.out(start) :].copy() if self.overlap else None
-            del result
-
-    def windows(self, pieces: Iterable[np.ndarray]) -> Iterator[tuple[int, int, list[np.ndarray], bool]]:
-        """Cut a stream: first and last latent frame, samples (with context) and whether it is the last, of each window.
-
-        Samples lie in one array for each latent frame, and windows share these. A window is handed over: while others
-        work on what became of it, only what the next one shares is kept.
-        """
-        start, samples, room, size = 0, [], 0, None  # room: what the last array still takes
-        for piece in pieces:
-            size, before = (*piece.shape[:2], "T", *piece.shape[3:]), size
-            if before not in (None, size):
-                raise InputError(f"a stream of {before} goes on with {size}; all its pieces must have one size")
-            while piece.shape[2]:
-                if not room:
-                    while len(samples) == self.length:
-                        window, following = [samples], start + self.tile - self.overlap
-                        samples = samples[self.begin(following) - self.begin(start) :]
-                        yield start, start + self.tile, window.pop(), False
-                        start = following
-                    latent = self.begin(start) + len(samples)
-                    room = self.into(latent + 1) - self.into(latent)
-                    samples.append(np.empty((*piece.shape[:2], room, *piece.shape[3:]), piece.dtype))
-                taken, at = min(room, piece.shape[2]), samples[-1].shape[2] - room
-                samples[-1][:, :, at : at + taken] = piece[:, :, :taken]
-                room, piece = room - taken, piece[:, :, taken:]
-        if not samples:
-            raise InputError("the stream is empty; give it at least one frame")
-        stop = self.begin(start) + len(samples)
-        filled = samples[-1].shape[2] - room
-        if start > 0:
-            end = samples[-1][:, :, filled - 1 : filled].copy()
-            samples[-1][:, :, filled:] = end
-            samples += [np.broadcast_to(end, samples[-1].shape)] * (self.length - len(samples))
-        else:
-            samples[-1] = samples[-1][:, :, :filled]
-        window, samples = [samples], None
-        yield start, stop, window.pop(), True
-
-    @property
-    def length(self) -> int:
-        """Latent frames of a window with its context."""
-        return self.tile + 2 * self.context
-
-    def begin(self, start: int) -> int:
-        """The latent frame where the context of the window that begins at `start` does."""
-        return max(0, start - self.context)
+def _time_windows(
+    codec: Codec, tiles: Tiles, sizes: tuple[int, int, int], into: Callable[[int], int], out: Callable[[int], int]
+) -> TimeWindows:
+    """sizes: tile, overlap and context, in frames."""
+    in_latents = (size // codec.time_compression for size in sizes)
+    return TimeWindows(*in_latents, into, out, tiles.time_blend)
 
 
-@dataclass(frozen=True)
-class _Space:
-    """Tiles over H and W. They are planned in units of the compression: so many samples in, so many out."""
-
-    tiles: Tiles
-    compression: int
-    in_unit: int
-    out_unit: int
-    compute: Callable[..., tuple[np.ndarray, Any]]
-
-    def process(self, frames: list[np.ndarray], states: list) -> tuple[np.ndarray, list]:
-        """Process tiles of frames, in arrays (B, C, T, H, W), and blend them; of states one goes in and out a call.
-
-        All tiles have one size: the last ones end at the edge, and more than two may then meet.
-        """
-        height, width = (side // self.in_unit for side in frames[0].shape[3:])
-        spots = list(product(self.plan(height), self.plan(width)))
-        if len(spots) == 1:
-            result, state = self.compute(np.concatenate(frames, 2), *states)
-            return result, _given([state])
-        if self.tiles.shared_statistics and len(frames[0]) > 1:  # each clip has statistics of its own
-            states = states or [[]] * len(frames[0])
-            clips = ([frame[index : index + 1] for frame in frames] for index in range(len(states)))
-            results, states = zip(*(self.process(clip, state) for clip, state in zip(clips, states)))
-            return np.concatenate(results), list(states) if any(states) else []
-        batch = min(self.tiles.tile_batch, len(spots))
-        calls = [spots[first : first + batch] for first in range(0, len(spots), batch)]
-        reference = self.reference(frames, height, width) if self.tiles.shared_statistics else None
-        out, after = None, []
-        for chosen, state in zip(calls, states or [None] * len(calls)):
-            inputs = [self.cut(frames, row, column) for (row, _), (column, _) in chosen]
-            inputs = np.concatenate(inputs + inputs[-1:] * (batch - len(chosen)))
-            results, state = self.compute(inputs, state, reference)
-            after.append(state)
-            results = np.split(results, batch)
-            if out is None:
-                out = np.zeros((*results[0].shape[:3], height * self.out_unit, width * self.out_unit), np.float32)
-            for spot, result in zip(chosen, results):
-                self.add(out, result, *spot)
-            del inputs, results, result  # while the next tiles are computed
-        return out, _given(after)
-
-    def cut(self, frames: list[np.ndarray], row: Window, column: Window) -> np.ndarray:
-        """A tile of the frames, (B, C, T, h, w)."""
-        return np.concatenate([_cut(frame, row, column, self.in_unit) for frame in frames], 2)
-
-    def add(
-        self, out: np.ndarray, result: np.ndarray, row: tuple[Window, np.ndarray], column: tuple[Window, np.ndarray]
-    ) -> None:
-        """Add a tile to the whole; row and column: where it lies, and its weights there."""
-        part, weight = _cut(out, row[0], column[0], self.out_unit), np.outer(row[1], column[1])
-        for index in range(result.shape[2]):  # a product of the whole tile would be one buffer more
-            part[:, :, index] += result[:, :, index] * weight
-
-    def plan(self, units: int) -> list[tuple[Window, np.ndarray]]:
-        """Each window of an axis, in units, with the weights of what comes out of it."""
-        tile, overlap = (n // self.compression for n in (self.tiles.spatial_tile, self.tiles.spatial_overlap))
-        plan = windows(units, tile, overlap, last_at_end=True)
-        samples = [Window(w.start * self.out_unit, w.stop * self.out_unit) for w in plan]
-        return list(zip(plan, blend_weights(samples, self.tiles.spatial_blend)))
-
-    def reference(self, frames: list[np.ndarray], height: int, width: int) -> np.ndarray:
-        """A tile put together from small blocks of the whole frame, spread evenly, at their own scale."""
-        tile = self.tiles.spatial_tile // self.compression
-        unit = np.arange(self.in_unit)
-        rows, columns = (np.add.outer(sampled(side, tile) * self.in_unit, unit).ravel() for side in (height, width))
-        return np.concatenate([frame[..., rows, :][..., columns] for frame in frames], 2)
+def _space_tiles(
+    codec: Codec, tiles: Tiles, in_unit: int, out_unit: int, compute: Callable[..., tuple[np.ndarray, Any]]
+) -> SpaceTiles:
+    in_units = (size // codec.space_compression for size in (tiles.spatial_tile, tiles.spatial_overlap))
+    return SpaceTiles(
+        *in_units, tiles.spatial_blend, tiles.tile_batch, tiles.shared_statistics, in_unit, out_unit, compute
+    )
 
 
 def _filled_up(clip: np.ndarray, unit: int) -> np.ndarray:
@@ -288,27 +134,6 @@ def _filled_up(clip: np.ndarray, unit: int) -> np.ndarray:
     if below or right:
         clip = np.pad(clip, ((0, 0), (0, 0), (0, 0), (0, below), (0, right)), mode="edge")
     return clip
-
-
-def _cut(array: np.ndarray, row: Window, column: Window, unit: int) -> np.ndarray:
-    return array[..., row.start * unit : row.stop * unit, column.start * unit : column.stop * unit]
-
-
-def _blend(before: np.ndarray, after: np.ndarray, blend: str) -> np.ndarray:
-    """`after`, blended over its first frames with what the window before said of them; may change both arrays."""
-    shared = before.shape[2]
-    weight = rising(shared, blend).astype(np.float32)[:, None, None]
-    after = np.require(after, requirements="W")
-    before *= 1 - weight
-    after[:, :, :shared] *= weight
-    after[:, :, :shared] += before
-    return after
-
-
-def _given(states: Iterable) -> list:
-    """The states, or an empty list if the model keeps none."""
-    states = list(states)
-    return states if any(state is not None for state in states) else []
 
 
 def _same(latent_frames: int) -> int:
