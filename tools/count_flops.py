@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from mg.checks import require_whole
 from mg.errors import InputError
 from mg.models.tae.config import TAEConfig
-from mg.models.tae.tae import MIN_SIZE
+from mg.models.tae.inputs import MIN_SIZE
 from mg.models.tile_plan import windows
 from mg.models.tiling import Tiles
 

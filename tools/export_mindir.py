@@ -22,7 +22,8 @@ from mg.checks import require_whole
 from mg.errors import InputError
 from mg.files import make_folder, sha256, whole_file
 from mg.inference.options import MAX_SIZE
-from mg.models.tae.tae import DEFAULT_WEIGHTS, MIN_SIZE, TemporalAutoencoder
+from mg.models.tae.inputs import MIN_SIZE
+from mg.models.tae.tae import DEFAULT_WEIGHTS, TemporalAutoencoder
 
 
 def parse_args() -> argparse.Namespace:

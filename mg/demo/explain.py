@@ -25,7 +25,8 @@ from mg.io.pictures import amplified_difference
 from mg.metrics.curves import Curves
 from mg.metrics.psnr import psnr
 from mg.metrics.ssim import ssim
-from mg.models.tae.tae import MIN_SIZE, TemporalAutoencoder
+from mg.models.tae.inputs import MIN_SIZE
+from mg.models.tae.tae import TemporalAutoencoder
 
 MOST_LATENT_PICTURES = 8
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from mg.checks import is_whole
 from mg.errors import InputError
 from mg.inference.options import MAX_SIZE
-from mg.models.tae.tae import MIN_SIZE
+from mg.models.tae.inputs import MIN_SIZE
 from mg.models.tiling import Tiles
 
 _SMALLEST_TILE = 64

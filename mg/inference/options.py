@@ -11,7 +11,7 @@ import numpy as np
 
 from mg.data.transforms import resize_and_crop
 from mg.errors import InputError
-from mg.models.tae.tae import MIN_SIZE
+from mg.models.tae.inputs import MIN_SIZE
 from mg.models.tiling import Tiles
 
 MAX_SIZE = 16384

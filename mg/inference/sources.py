@@ -15,7 +15,7 @@ from mg.errors import InputError
 from mg.inference.options import Options
 from mg.io import image, video
 from mg.io.media import find_media, is_image
-from mg.models.tae.tae import MIN_SIZE
+from mg.models.tae.inputs import MIN_SIZE
 
 
 @dataclass(frozen=True)

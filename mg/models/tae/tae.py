@@ -18,6 +18,7 @@ from mg.errors import InputError
 from mg.models import tiling, weights
 from mg.models.layers.norm import twin_with_reference
 from mg.models.posterior import draw_noise, sample
+from mg.models.tae import inputs
 from mg.models.tae.config import TAEConfig
 from mg.models.tae.decoder import Decoder
 from mg.models.tae.encoder import Encoder
@@ -27,8 +28,6 @@ from mg.models.tiling import Tiles
 
 TAE_CONFIG: Mapping[str, Any] = TAEConfig().as_mapping()
 DEFAULT_WEIGHTS = Path(__file__).with_name("default.safetensors")
-MIN_SIZE = 16
-_FLOATS = (mstype.float32, mstype.float16, mstype.bfloat16, mstype.float64)
 
 
 class TemporalAutoencoder(nn.Cell):
@@ -140,8 +139,8 @@ class TemporalAutoencoder(nn.Cell):
         seed: makes the sample reproducible; None draws a new one each time.
         Returns z, mean, logvar, each (B, z, ceil(T/8), ceil(H/8), ceil(W/8)), or (B, z, h, w) for images, in fp32.
         """
-        rng = np.random.default_rng(_checked_seed(seed))
-        x, is_image = self._enter_clip(x)
+        rng = np.random.default_rng(inputs.checked_seed(seed))
+        x, is_image = inputs.enter_clip(x, self.compute_dtype)
         if self.use_tile:
             pieces = tiling.encode_stream(self, self.tiles, [_to_host(x)])
             mean, logvar = map(Tensor, np.split(np.concatenate(list(pieces), 2), 2, 1))
@@ -159,8 +158,8 @@ class TemporalAutoencoder(nn.Cell):
         Yields z, mean, logvar of one latent frame after the other; together they are what `encode` gives with tiles and
         the same seed. Streams do not know of each other. Raises InputError for an empty stream or a size that changes.
         """
-        rng = np.random.default_rng(_checked_seed(seed))
-        clips = (_to_host(self._enter_clip(piece)[0]) for piece in frames)
+        rng = np.random.default_rng(inputs.checked_seed(seed))
+        clips = (_to_host(inputs.enter_clip(piece, self.compute_dtype)[0]) for piece in frames)
         for moments in tiling.encode_stream(self, self.tiles, clips):
             mean, logvar = map(Tensor, np.split(moments, 2, 1))
             yield sample(mean, logvar, Tensor(draw_noise(mean.shape, rng))), mean, logvar
@@ -173,8 +172,8 @@ class TemporalAutoencoder(nn.Cell):
         target_num_frames: upstream's name for the same.
         Returns (B, 3, 8t, 8h, 8w), or (B, 3, 8h, 8w) for images, fp32, nominally in [-1, 1], not clipped.
         """
-        z, is_image = self._enter(z, "z", self._config.z_channels)
-        frames = self._frames_to_keep(z.shape[2], num_target_frames, target_num_frames)
+        z, is_image = inputs.enter(z, "z", self._config.z_channels, self.compute_dtype)
+        frames = inputs.frames_to_keep(self.frames(z.shape[2]), num_target_frames, target_num_frames)
         if self.use_tile:
             x = Tensor(np.concatenate(list(tiling.decode_stream(self, self.tiles, [_to_host(z)])), 2))
         else:
@@ -187,7 +186,8 @@ class TemporalAutoencoder(nn.Cell):
         latents: single latent frames (B, z, h, w) or pieces (B, z, t, h, w), unscaled, as `encode_stream` yields them.
         Yields frames (B, 3, 8, 8h, 8w), eight at a time; together they are what `decode` gives with tiles.
         """
-        pieces = (_to_host(self._enter(z, "z", self._config.z_channels)[0]) for z in latents)
+        channels = self._config.z_channels
+        pieces = (_to_host(inputs.enter(z, "z", channels, self.compute_dtype)[0]) for z in latents)
         yield from map(Tensor.from_numpy, tiling.decode_stream(self, self.tiles, pieces))  # no second copy
 
     def encode_tile(
@@ -259,53 +259,9 @@ class TemporalAutoencoder(nn.Cell):
             names = [name for name in names if not is_temporal(name)]
         weights.assign(self, names, file, file.path)
 
-    def _enter_clip(self, x: Tensor) -> tuple[Tensor, bool]:
-        x, is_image = self._enter(x, "x", 3)
-        if min(x.shape[3:]) < MIN_SIZE:
-            raise InputError(f"x has frames of {x.shape[3]}x{x.shape[4]}; height and width must be at least {MIN_SIZE}")
-        return x, is_image
-
-    def _enter(self, x: Tensor, name: str, channels: int) -> tuple[Tensor, bool]:
-        """The door: check, cast to the compute type, and give images a time axis."""
-        if isinstance(x, np.ndarray) and x.dtype.kind == "f" and x.dtype.itemsize <= 8:
-            x = Tensor(np.ascontiguousarray(x, x.dtype.newbyteorder("=")))
-        if not isinstance(x, Tensor):
-            kind = f"NumPy array of {x.dtype}" if isinstance(x, np.ndarray) else type(x).__name__
-            raise InputError(f"{name} is a {kind}, but must be a MindSpore Tensor or a floating NumPy array")
-        if x.ndim not in (4, 5) or x.shape[1] != channels or 0 in x.shape:
-            raise InputError(
-                f"{name} has shape {x.shape}, but must be (B, {channels}, T, H, W), "
-                f"or (B, {channels}, H, W) for images, with no empty axis"
-            )
-        if x.dtype not in _FLOATS:
-            raise InputError(
-                f"{name} is {x.dtype}, but must be floating; mg.io.pixels.to_clip turns uint8 frames into clips"
-            )
-        x = x.astype(self.compute_dtype)
-        return (x.expand_dims(2), True) if x.ndim == 4 else (x, False)
-
-    def _frames_to_keep(self, latents: int, wanted: int | None, upstreams_name: int | None) -> int:
-        if wanted is not None and upstreams_name is not None and wanted != upstreams_name:
-            raise InputError(f"num_target_frames={wanted} and target_num_frames={upstreams_name} disagree; give one")
-        wanted = upstreams_name if wanted is None else wanted
-        most = self.frames(latents)
-        if wanted is None:
-            return most
-        if isinstance(wanted, bool) or not isinstance(wanted, (int, np.integer)) or not 1 <= wanted <= most:
-            raise InputError(
-                f"num_target_frames={wanted!r} must be from 1 to {most}, what {latents} latent frames decode to"
-            )
-        return wanted
-
 
 def _to_host(x: Tensor) -> np.ndarray:
     return x.astype(mstype.float32).asnumpy()
-
-
-def _checked_seed(seed: int | None) -> int | None:
-    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0):
-        raise InputError(f"seed={seed!r} must be a whole number of at least 0, or None")
-    return seed
 
 
 def _differ(a: Tensor, b: Tensor) -> bool:
