@@ -14,10 +14,12 @@ from mg.models.tile_plan import Window, blend_weights, sampled, windows
 
 @dataclass(frozen=True)
 class SpaceTiles:
-    """Tiles over H and W, with sizes in units of the compression: so many samples are one going in, and coming out.
+    """Tiles over H and W, with sizes in units of the compression.
 
+    tile, overlap, blend, batch, shared_statistics: see `mg.models.tiling.Tiles`.
+    in_unit, out_unit: samples of one unit, going in and coming out.
     compute: a batch of tiles, a state and a reference or None -> what becomes of them, and a state; see
-    `mg.models.tiling.Codec`. The other fields are those of `mg.models.tiling.Tiles`.
+    `mg.models.tiling.Codec`.
     """
 
     tile: int

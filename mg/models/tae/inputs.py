@@ -6,6 +6,7 @@ import numpy as np
 from mindspore import Tensor
 from mindspore import dtype as mstype
 
+from mg.checks import is_whole
 from mg.errors import InputError
 
 MIN_SIZE = 16
@@ -53,7 +54,7 @@ def frames_to_keep(most: int, wanted: int | None, upstreams_name: int | None) ->
     wanted = upstreams_name if wanted is None else wanted
     if wanted is None:
         return most
-    if isinstance(wanted, bool) or not isinstance(wanted, (int, np.integer)) or not 1 <= wanted <= most:
+    if not _is_whole(wanted) or not 1 <= wanted <= most:
         raise InputError(
             f"num_target_frames={wanted!r} must be from 1 to {most}, the number of frames that are decoded"
         )
@@ -62,6 +63,11 @@ def frames_to_keep(most: int, wanted: int | None, upstreams_name: int | None) ->
 
 def checked_seed(seed: int | None) -> int | None:
     """The seed; raises InputError unless it is None or a whole number of at least 0."""
-    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0):
+    if seed is not None and (not _is_whole(seed) or seed < 0):
         raise InputError(f"seed={seed!r} must be a whole number of at least 0, or None")
     return seed
+
+
+def _is_whole(value: object) -> bool:
+    """Whether a value is a whole number, Python's or NumPy's."""
+    return is_whole(value) or isinstance(value, np.integer)
