@@ -70,6 +70,7 @@ def stream_stand_in(frames: int, height: int, width: int) -> None:
         for piece in decode_stream(codec, tiles, encode_stream(codec, tiles, clips)):
             count += piece.shape[2]
             bar.update(min(piece.shape[2], frames - bar.n))
+            del piece  # as who has written it does, or it is held while the next ones are made
     if not frames <= count < frames + 8:
         raise RuntimeError(f"{count} frames came out of {frames}")
 

@@ -88,6 +88,7 @@ def decode_frames(models: Models, z: np.ndarray, size: tuple[int, int, int] | No
         for (frame,) in decoded_frames(piece.asnumpy(), 1, left, (height, width), tae):
             left -= 1
             yield frame
+        del piece  # or it is held while the next window is computed
 
 
 def _check_weights(files: list[Path], sha256: str):

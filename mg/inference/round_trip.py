@@ -47,6 +47,7 @@ def round_trip(
     for piece in tae.decode_stream(kept()):
         for recon in decoded_frames(piece.asnumpy(), len(clips), len(waiting), (height, width), tae):
             yield waiting.popleft(), recon
+        del piece  # or it is held while the next window is computed
 
 
 def decoded_frames(

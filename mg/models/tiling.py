@@ -12,11 +12,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from mg.checks import require_whole
+from mg.checks import is_whole, require_whole
 from mg.errors import InputError
 from mg.models.space_tiles import SpaceTiles
 from mg.models.tile_plan import BLENDS, check_multiple, check_tile
 from mg.models.time_windows import TimeWindows
+
+CONTEXT = 8
 
 
 class Codec(Protocol):
@@ -52,8 +54,9 @@ class Codec(Protocol):
 class Tiles:
     """Sizes of tiles and of what neighbours share, in frames and pixels; those in time are Movie Gen's, 3.1.1.
 
-    encode_context: so many frames on either side of a window are encoded with it, and their latents dropped, so that
-    latents hardly depend on where windows end. The paper has none.
+    encode_context: wherever windows meet, so many frames at the end of each are encoded for their neighbours' sake, and
+    their latents dropped: latents then hardly depend on where windows end. None becomes CONTEXT where a tile without
+    its overlap has at least four times as many frames, and 0 elsewhere. The paper has no context.
     tile_batch: so many tiles of one range of frames go through the model at once.
     time_blend, spatial_blend: how weights change over what two tiles share; see `mg.models.tile_plan.rising`.
     shared_statistics: whether all tiles of a frame are normalised alike, by a sample of the whole frame that goes
@@ -70,7 +73,11 @@ class Tiles:
     time_blend: str = "cosine"
     spatial_blend: str = "cosine"
     shared_statistics: bool = False
-    encode_context: int = 8
+    encode_context: int | None = None
+
+    def __post_init__(self):
+        if self.encode_context is None:
+            object.__setattr__(self, "encode_context", self._default_context())
 
     def check(self, codec: Codec) -> None:
         """Raise InputError, naming the field, for sizes that `codec` cannot use."""
@@ -78,6 +85,11 @@ class Tiles:
         check_tile("decode_tile", self.decode_tile, self.decode_overlap, codec.time_compression)
         check_tile("spatial_tile", self.spatial_tile, self.spatial_overlap, codec.space_compression)
         check_multiple("encode_context", self.encode_context, 0, codec.time_compression)
+        if self.encode_overlap + 2 * self.encode_context >= self.encode_tile:
+            raise InputError(
+                f"encode_context={self.encode_context} on both sides and encode_overlap={self.encode_overlap} must "
+                f"together be less than encode_tile={self.encode_tile}, or tiles would not move on"
+            )
         require_whole("tile_batch", self.tile_batch, 1)
         for field in ("time_blend", "spatial_blend"):
             if getattr(self, field) not in BLENDS:
@@ -85,30 +97,32 @@ class Tiles:
         if not isinstance(self.shared_statistics, bool):
             raise InputError(f"shared_statistics={self.shared_statistics!r} must be True or False")
 
+    def _default_context(self) -> int:
+        sizes = self.encode_tile, self.encode_overlap  # not checked yet
+        return CONTEXT if all(map(is_whole, sizes)) and sizes[0] - sizes[1] >= 4 * CONTEXT else 0
+
 
 def encode_stream(codec: Codec, tiles: Tiles, clips: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     """Moments (B, C, 1, h, w), one latent frame after the other, of a clip that comes in pieces (B, 3, T, H, W).
 
-    H and W are padded to multiples of the compression by repeating the last row and column. At most one tile with its
-    context, what the next one shares with it, and one piece are held. Raises InputError for an empty stream and for a
-    piece of another size.
+    H and W are padded to multiples of the compression by repeating the last row and column. At most one window of
+    frames, and one piece, are held. Raises InputError for an empty stream and for a piece of another size.
     """
     unit = codec.space_compression
     sizes = tiles.encode_tile, tiles.encode_overlap, tiles.encode_context
     time = _time_windows(codec, tiles, sizes, codec.frames, _same)
     space = _space_tiles(codec, tiles, unit, 1, codec.encode_tile)
-
-    def process(frames: list[np.ndarray], states: list) -> tuple[np.ndarray, list]:
-        return space.process([_filled_up(part, unit) for part in frames], states)
-
-    yield from time.process(clips, process)
+    yield from time.process(_frames(clips, unit), space.process)
 
 
 def decode_stream(codec: Codec, tiles: Tiles, latents: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Frames (B, 3, T, H, W), those of one latent frame at a time, of latents that come in pieces (B, z, t, h, w)."""
+    """Frames (B, 3, T, H, W), those of one latent frame at a time, of latents that come in pieces (B, z, t, h, w).
+
+    At most one window of frames is held, and raised is what `encode_stream` raises.
+    """
     time = _time_windows(codec, tiles, (tiles.decode_tile, tiles.decode_overlap, 0), _same, codec.frames)
     space = _space_tiles(codec, tiles, 1, codec.space_compression, codec.decode_tile)
-    yield from time.process(latents, space.process)
+    yield from time.process(_frames(latents, 1), space.process)
 
 
 def _time_windows(
@@ -128,12 +142,16 @@ def _space_tiles(
     )
 
 
-def _filled_up(clip: np.ndarray, unit: int) -> np.ndarray:
-    """Rows and columns up to a multiple of `unit`: the last ones, repeated."""
-    below, right = -clip.shape[3] % unit, -clip.shape[4] % unit
-    if below or right:
-        clip = np.pad(clip, ((0, 0), (0, 0), (0, 0), (0, below), (0, right)), mode="edge")
-    return clip
+def _frames(pieces: Iterable[np.ndarray], unit: int) -> Iterator[np.ndarray]:
+    """Frames of pieces of one size, with rows and columns up to a multiple of `unit`: the last ones, repeated."""
+    size = None
+    for piece in pieces:
+        size, before = (*piece.shape[:2], "T", *piece.shape[3:]), size
+        if before not in (None, size):
+            raise InputError(f"a stream of {before} goes on with {size}; all its pieces must have one size")
+        below, right = -piece.shape[3] % unit, -piece.shape[4] % unit
+        for index in range(piece.shape[2]):  # a piece may be a whole clip, which is not to be copied as one
+            yield np.pad(piece[:, :, index : index + 1], ((0, 0), (0, 0), (0, 0), (0, below), (0, right)), mode="edge")
 
 
 def _same(latent_frames: int) -> int:

@@ -61,7 +61,7 @@ class TemporalAutoencoder(nn.Cell):
         time_blend: str = Tiles.time_blend,
         spatial_blend: str = Tiles.spatial_blend,
         shared_statistics: bool = Tiles.shared_statistics,
-        encode_context: int = Tiles.encode_context,
+        encode_context: int | None = Tiles.encode_context,
         dtype: str = "auto",
     ):
         super().__init__()
@@ -184,7 +184,8 @@ class TemporalAutoencoder(nn.Cell):
         """Decode latents that come in pieces, of any number, holding little more than one tile of their frames.
 
         latents: single latent frames (B, z, h, w) or pieces (B, z, t, h, w), unscaled, as `encode_stream` yields them.
-        Yields frames (B, 3, 8, 8h, 8w), eight at a time; together they are what `decode` gives with tiles.
+        Yields frames (B, 3, 8, 8h, 8w), eight at a time; together they are what `decode` gives with tiles. Let go of
+        them before you ask for more, or they are held while a window is computed.
         """
         channels = self._config.z_channels
         pieces = (_to_host(inputs.enter(z, "z", channels, self.compute_dtype)[0]) for z in latents)
