@@ -84,15 +84,14 @@ class TimeWindows:
                 room, piece = room - taken, piece[:, :, taken:]
         if not stop:
             raise InputError("the stream is empty; give it at least one frame")
-        samples = self._samples(ring, start)
-        filled = samples[stop - 1 - start].shape[2] - room
+        samples, last = self._samples(ring, start), stop - 1 - start
+        filled = samples[last].shape[2] - room
         if start:
-            final = samples[stop - 1 - start][:, :, filled - 1 : filled].copy()
-            samples[stop - 1 - start][:, :, filled:] = final
-            for array in samples[stop - start :]:
+            final = samples[last][:, :, filled - 1 : filled].copy()
+            for array in (samples[last][:, :, filled:], *samples[last + 1 :]):
                 array[:] = final
         else:
-            samples[-1] = samples[-1][:, :, :filled]
+            samples[last] = samples[last][:, :, :filled]
         yield start, stop, samples, True
 
     @property
