@@ -140,7 +140,7 @@ def tiled(name: str, config: TAEConfig, clip: Size, tiles: Tiles) -> int:
     }[name]
     latents = clip.halved(unit)
     count = len(windows(latents.frames, length // unit, overlap // unit, context=context // unit))
-    frames = length if count > 1 else clip.frames
+    frames = length + 2 * context if latents.frames * unit > length else clip.frames
     height, width = (min(side * unit, tiles.spatial_tile) for side in (latents.height, latents.width))
     spots = 1
     for side in (latents.height, latents.width):

@@ -105,7 +105,8 @@ class Desk:
         with _told_on_the_page(upload), tempfile.TemporaryDirectory(dir=self.folder) as results:
             if upload is None:
                 raise InputError("there is nothing to work on yet: upload a clip or an image, or take the sample clip")
-            tiles = Tiles(**dict(zip(TILE_FIELDS, sizes))) if use_tile else None
+            # Without context: a tile then costs no more than the limits allow it.
+            tiles = Tiles(**dict(zip(TILE_FIELDS, sizes)), encode_context=0) if use_tile else None
             request = Request(Path(upload), num_frames, size or None, latents == "sample", tiles)
             report = partial(_report, copy_context(), progress)
             progress(0, desc="waiting for the model")

@@ -10,7 +10,7 @@ from mg import runtime
 from mg.errors import InputError
 from mg.metrics.choose import METRICS, NetworkFiles
 from mg.models.tile_plan import BLENDS
-from mg.models.tiling import CONTEXT, Tiles
+from mg.models.tiling import Tiles
 
 TILE_SIZES = {  # and their units
     **dict.fromkeys(("encode_tile", "encode_overlap", "encode_context", "decode_tile", "decode_overlap"), "frames"),
@@ -66,9 +66,9 @@ def add_tile_flags(parser: argparse.ArgumentParser) -> None:
 def add_tile_size_flags(parser: argparse.ArgumentParser) -> None:
     """How large tiles are, and what they share."""
     for name, unit in TILE_SIZES.items():
-        default = getattr(Tiles, name)
-        text = f"{CONTEXT}, or 0 for short tiles" if default is None else default
-        parser.add_argument(f"--{name}", type=int, default=default, help=f"in {unit} (default: {text})")
+        parser.add_argument(
+            f"--{name}", type=int, default=getattr(Tiles, name), help=f"in {unit} (default: %(default)s)"
+        )
 
 
 def add_metric_flags(parser: argparse.ArgumentParser) -> None:

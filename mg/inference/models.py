@@ -42,7 +42,8 @@ class Models:
     def get(self, frames: int, height: int, width: int) -> TemporalAutoencoder:
         """A model whose tiles suit a clip, and which has compiled graphs for clips like it, or none yet."""
         tiles = self.tiles or _whole_frames(*self.compression, height, width)
-        key = (tiles, min(frames, tiles.encode_tile), *(min(side, tiles.spatial_tile) for side in (height, width)))
+        window = frames if frames <= tiles.encode_tile else tiles.encode_tile + 2 * tiles.encode_context
+        key = (tiles, window, *(min(side, tiles.spatial_tile) for side in (height, width)))
         if self.key != key:
             self._dropped = self.graphs
             self.tae = self.key = None  # frees the graphs of the last shape before new ones are made

@@ -51,16 +51,16 @@ def windows(length: int, tile: int, overlap: int, last_at_end: bool = False, con
 
     They cover 0 to `length` and no more. The last one is as short as what is left, or, with `last_at_end`, moved back
     to have full length too (more than two windows may then meet). An axis no longer than a tile is one window.
-    context: so many samples are computed with a window and dropped, wherever it meets another: `tile` counts them, the
-    windows returned are what is left.
+    context: so many samples on either side are computed with a window and dropped. The first one, with nothing before
+    it, looks twice as far ahead; the last one keeps all that is computed, and may be longer than a tile by as much. (An
+    axis longer than a tile by no more than that is one window too, and filled up like any last one.)
     """
-    step = tile - overlap - 2 * context
-    count = 1 if length <= tile else -(-(length - tile) // step) + 1
+    step = tile - overlap
+    count = 1 if length <= tile + 2 * context else -(-(length - tile - context) // step) + 1
     starts = [index * step for index in range(count)]
     if last_at_end and count > 1:
         starts[-1] = length - tile
-    stops = [start + tile - context for start in starts[:-1]] + [length]
-    return [Window(start + context if start else 0, stop) for start, stop in zip(starts, stops)]
+    return [Window(start, start + tile) for start in starts[:-1]] + [Window(starts[-1], length)]
 
 
 def edges(plan: Sequence[Window]) -> list[int]:

@@ -12,13 +12,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from mg.checks import is_whole, require_whole
+from mg.checks import require_whole
 from mg.errors import InputError
 from mg.models.space_tiles import SpaceTiles
 from mg.models.tile_plan import BLENDS, check_multiple, check_tile
 from mg.models.time_windows import TimeWindows
-
-CONTEXT = 8
 
 
 class Codec(Protocol):
@@ -54,9 +52,8 @@ class Codec(Protocol):
 class Tiles:
     """Sizes of tiles and of what neighbours share, in frames and pixels; those in time are Movie Gen's, 3.1.1.
 
-    encode_context: wherever windows meet, so many frames at the end of each are encoded for their neighbours' sake, and
-    their latents dropped: latents then hardly depend on where windows end. None becomes CONTEXT where a tile without
-    its overlap has at least four times as many frames, and 0 elsewhere. The paper has no context.
+    encode_context: so many frames on either side of a window are encoded with it, and their latents dropped, so that
+    latents hardly depend on where windows end. The paper has none.
     tile_batch: so many tiles of one range of frames go through the model at once.
     time_blend, spatial_blend: how weights change over what two tiles share; see `mg.models.tile_plan.rising`.
     shared_statistics: whether all tiles of a frame are normalised alike, by a sample of the whole frame that goes
@@ -73,11 +70,7 @@ class Tiles:
     time_blend: str = "cosine"
     spatial_blend: str = "cosine"
     shared_statistics: bool = False
-    encode_context: int | None = None
-
-    def __post_init__(self):
-        if self.encode_context is None:
-            object.__setattr__(self, "encode_context", self._default_context())
+    encode_context: int = 8
 
     def check(self, codec: Codec) -> None:
         """Raise InputError, naming the field, for sizes that `codec` cannot use."""
@@ -85,11 +78,6 @@ class Tiles:
         check_tile("decode_tile", self.decode_tile, self.decode_overlap, codec.time_compression)
         check_tile("spatial_tile", self.spatial_tile, self.spatial_overlap, codec.space_compression)
         check_multiple("encode_context", self.encode_context, 0, codec.time_compression)
-        if self.encode_overlap + 2 * self.encode_context >= self.encode_tile:
-            raise InputError(
-                f"encode_context={self.encode_context} on both sides and encode_overlap={self.encode_overlap} must "
-                f"together be less than encode_tile={self.encode_tile}, or tiles would not move on"
-            )
         require_whole("tile_batch", self.tile_batch, 1)
         for field in ("time_blend", "spatial_blend"):
             if getattr(self, field) not in BLENDS:
@@ -97,16 +85,13 @@ class Tiles:
         if not isinstance(self.shared_statistics, bool):
             raise InputError(f"shared_statistics={self.shared_statistics!r} must be True or False")
 
-    def _default_context(self) -> int:
-        sizes = self.encode_tile, self.encode_overlap  # not checked yet
-        return CONTEXT if all(map(is_whole, sizes)) and sizes[0] - sizes[1] >= 4 * CONTEXT else 0
-
 
 def encode_stream(codec: Codec, tiles: Tiles, clips: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     """Moments (B, C, 1, h, w), one latent frame after the other, of a clip that comes in pieces (B, 3, T, H, W).
 
     H and W are padded to multiples of the compression by repeating the last row and column. At most one window of
-    frames, and one piece, are held. Raises InputError for an empty stream and for a piece of another size.
+    frames with its context, and one piece, are held. Raises InputError for an empty stream and for a piece of another
+    size.
     """
     unit = codec.space_compression
     sizes = tiles.encode_tile, tiles.encode_overlap, tiles.encode_context

@@ -15,10 +15,10 @@ from mg.models.tile_plan import rising
 
 @dataclass(frozen=True)
 class TimeWindows:
-    """Windows of `tile` latent frames, of which neighbours share `overlap`, and `context` more on either side of that.
+    """Windows over time: window k begins at latent frame k * (tile - overlap) and is `tile` latent frames long.
 
-    What two windows say of the overlap is blended. Their context, at the end of one and the start of the other, is
-    computed and dropped. See `mg.models.tile_plan.windows`.
+    Computed are `context` latent frames more on either side; the first window, which has nothing before it, looks as
+    much further ahead, so that all have one length. See `mg.models.tile_plan.windows`.
     into, out: where a latent frame begins, counted in what comes in and in what goes out.
     """
 
@@ -37,56 +37,55 @@ class TimeWindows:
         pieces: of one size. process: samples of a window, states of the window before, and what adds a tile up (see
         `OverlapAdd.add`) -> states.
         A last window that is shorter than its fellows is filled up by repeating its last sample, and its surplus
-        dropped: one graph serves all. A stream that fits into one window is taken as it is.
+        dropped: one graph serves all. A stream no longer than a tile is taken as it is.
         """
-        sums, states, done = OverlapAdd(self.out), [], 0
+        sums, states = OverlapAdd(self.out), []
         for start, stop, samples, last in self.windows(pieces):
-            end = stop if last else stop - self.context
-            weights = np.ones(self.out(end) - self.out(start), np.float32)
+            begin = self.begin(start)
+            weights = np.ones(self.out(stop) - self.out(begin), np.float32)
             if start:
-                dropped = self.out(done) - self.out(start)
-                shared = self.out(done + self.overlap) - self.out(start)
+                dropped, shared = (self.out(latent) - self.out(begin) for latent in (start, start + self.overlap))
                 ramp = rising(shared - dropped, self.blend).astype(np.float32)
-                sums.scale(done, 1 - ramp)
+                sums.scale(start, 1 - ramp)
                 weights[:dropped], weights[dropped:shared] = 0, ramp
-            states = process(samples, states, partial(sums.add, start, weights))
-            if states and self.step < self.tile:
+            states = process(samples, states, partial(sums.add, begin, weights))
+            if states and (self.overlap or self.context):
                 raise InputError(
                     "this model hands a state from window to window, which can then share nothing; "
                     "set encode_overlap, encode_context and decode_overlap to 0"
                 )
-            ready = end if last else end - self.overlap
-            for latent in range(done, ready):
+            for latent in range(start, stop if last else start + self.step):
                 yield sums.take(latent)
-            done = ready
 
     def windows(self, pieces: Iterable[np.ndarray]) -> Iterator[tuple[int, int, list[np.ndarray], bool]]:
-        """Cut a stream: first and last latent frame, samples and whether it is the last, of each window.
+        """Cut a stream: first and last latent frame, samples (with context) and whether it is the last, of each window.
 
         Samples lie in one array for each latent frame. These arrays are all that is ever held, and are filled anew as
         windows move on: use them before the next one.
         """
-        start, stop, room, ring = 0, 0, 0, []  # room: what the last array begun still takes
+        start, stop, room, ring = 0, 0, 0, []  # stop, room: where the last array begun ends, and what it still takes
         for piece in pieces:
             while piece.shape[2]:
                 if not room:
-                    if stop == start + self.tile:
-                        yield start, stop, self._samples(ring, start), False
-                        start += self.step
-                        ring = ring[self.step :] + ring[: self.step]
-                    if stop - start == len(ring):
+                    while stop == self.begin(start) + self.length:
+                        yield start, start + self.tile, self._samples(ring, start), False
+                        done = self.begin(start + self.step) - self.begin(start)
+                        ring, start = ring[done:] + ring[:done], start + self.step
+                    if stop - self.begin(start) == len(ring):
                         most = self.into(2) - self.into(1)  # a causal model's first latent frame takes fewer
                         ring.append(np.empty((*piece.shape[:2], most, *piece.shape[3:]), piece.dtype))
                     room, stop = self.into(stop + 1) - self.into(stop), stop + 1
                 at = self.into(stop) - self.into(stop - 1) - room
                 taken = min(room, piece.shape[2])
-                ring[stop - 1 - start][:, :, at : at + taken] = piece[:, :, :taken]
+                ring[stop - 1 - self.begin(start)][:, :, at : at + taken] = piece[:, :, :taken]
                 room, piece = room - taken, piece[:, :, taken:]
         if not stop:
             raise InputError("the stream is empty; give it at least one frame")
-        samples, last = self._samples(ring, start), stop - 1 - start
+        if stop > self.tile:
+            ring += [np.empty_like(ring[0]) for _ in range(self.length - len(ring))]
+        samples, last = self._samples(ring, start), stop - 1 - self.begin(start)
         filled = samples[last].shape[2] - room
-        if start:
+        if stop > self.tile:
             final = samples[last][:, :, filled - 1 : filled].copy()
             for array in (samples[last][:, :, filled:], *samples[last + 1 :]):
                 array[:] = final
@@ -97,7 +96,17 @@ class TimeWindows:
     @property
     def step(self) -> int:
         """Latent frames from the start of a window to that of the next."""
-        return self.tile - self.overlap - 2 * self.context
+        return self.tile - self.overlap
+
+    @property
+    def length(self) -> int:
+        """Latent frames of a window with its context."""
+        return self.tile + 2 * self.context
+
+    def begin(self, start: int) -> int:
+        """The latent frame where the context of the window that begins at `start` does."""
+        return max(0, start - self.context)
 
     def _samples(self, ring: list[np.ndarray], start: int) -> list[np.ndarray]:
-        return [array[:, :, : self.into(latent + 1) - self.into(latent)] for latent, array in enumerate(ring, start)]
+        latents = enumerate(ring, self.begin(start))
+        return [array[:, :, : self.into(latent + 1) - self.into(latent)] for latent, array in latents]

@@ -32,16 +32,16 @@ def test_plans_cover_every_length_in_order_and_end_at_the_end(tile, overlap, ble
 
 
 @pytest.mark.parametrize("context", [1, 3])
-@pytest.mark.parametrize("tile, overlap", [(tile, overlap) for tile, overlap in PAIRS if tile - overlap > 6])
+@pytest.mark.parametrize("tile, overlap", PAIRS)
 def test_windows_with_context_reach_the_end_and_no_further(tile, overlap, context):
     for length in range(1, 201):
         plan = windows(length, tile, overlap, context=context)
-        starts = [0] + [window.start - context for window in plan[1:]]  # of what is computed
+        computed = [max(0, window.start - context) + tile + 2 * context for window in plan]  # where each one's stops
         assert plan[0].start == 0
-        assert plan[-1].stop == length <= starts[-1] + tile
-        assert all(start + tile < length for start in starts[:-1])  # not a window more than it takes
-        for start, before, after in zip(starts, plan, plan[1:]):
-            assert before.stop == start + tile - context
+        assert plan[-1].stop == length <= computed[-1]
+        assert all(stop < length for stop in computed[:-1])  # not a window more than it takes
+        for before, after in zip(plan, plan[1:]):
+            assert before.length == tile
             assert after.start == before.stop - overlap < after.stop
 
 

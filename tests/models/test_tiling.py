@@ -64,7 +64,7 @@ def test_two_streams_can_interleave_and_little_is_held():
     for first, second in zip(*streams):
         taken[0].append(first)
         taken[1].append(second)
-        assert read[0] <= 8 * sum(piece.shape[2] for piece in taken[0]) + 32 + 1  # a tile, and the next frame
+        assert read[0] <= 8 * sum(piece.shape[2] for piece in taken[0]) + 32 + 16  # a tile and its context
     for which in (0, 1):
         np.testing.assert_allclose(np.concatenate(taken[which], 2), MeanCodec().encode_tile(clips[which])[0], rtol=1e-6)
 
@@ -91,7 +91,6 @@ def test_bad_streams_are_refused():
         ("encode_tile", 12),
         ("encode_context", 4),
         ("encode_context", -8),
-        ("encode_context", 16),
         ("decode_overlap", 32),
         ("spatial_tile", 0),
         ("spatial_overlap", -8),
@@ -104,15 +103,6 @@ def test_bad_streams_are_refused():
 def test_bad_tiles_are_named(field, value):
     with pytest.raises(InputError, match=f"{field}={value!r}"):
         Tiles(**{field: value}).check(MeanCodec())
-
-
-@pytest.mark.parametrize(
-    "sizes, context",
-    [((), 8), ((32,), 8), ((24,), 0), ((64, 32), 8), ((64, 40), 0), ((32, 0, 32, 16, 256, 64, 1), 8), (("x",), 0)],
-)
-def test_short_windows_have_no_context_unless_it_is_asked_for(sizes, context):
-    assert Tiles(*sizes).encode_context == context
-    assert Tiles(*sizes, encode_context=16).encode_context == 16
 
 
 def test_memory_is_flat_in_the_length_of_a_clip():

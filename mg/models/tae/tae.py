@@ -61,7 +61,7 @@ class TemporalAutoencoder(nn.Cell):
         time_blend: str = Tiles.time_blend,
         spatial_blend: str = Tiles.spatial_blend,
         shared_statistics: bool = Tiles.shared_statistics,
-        encode_context: int | None = Tiles.encode_context,
+        encode_context: int = Tiles.encode_context,
         dtype: str = "auto",
     ):
         super().__init__()
