@@ -30,17 +30,17 @@ class TimeWindows:
     blend: str
 
     def process(
-        self, pieces: Iterable[np.ndarray], process: Callable[[list[np.ndarray], list, Callable], list]
+        self, frames: Iterable[np.ndarray], process: Callable[[list[np.ndarray], list, Callable], list]
     ) -> Iterator[np.ndarray]:
         """Process the windows, blend their overlaps, and yield, latent frame by latent frame, what is done with.
 
-        pieces: of one size. process: samples of a window, states of the window before, and what adds a tile up (see
-        `OverlapAdd.add`) -> states.
+        frames: one by one, (B, C, 1, H, W), of one size. process: samples of a window, states of the window before, and
+        what adds a tile up (see `OverlapAdd.add`) -> states.
         A last window that is shorter than its fellows is filled up by repeating its last sample, and its surplus
         dropped: one graph serves all. A stream no longer than a tile is taken as it is.
         """
         sums, states = OverlapAdd(self.out), []
-        for start, stop, samples, last in self.windows(pieces):
+        for start, stop, samples, last in self.windows(frames):
             begin = self.begin(start)
             weights = np.ones(self.out(stop) - self.out(begin), np.float32)
             if start:
@@ -57,28 +57,26 @@ class TimeWindows:
             for latent in range(start, stop if last else start + self.step):
                 yield sums.take(latent)
 
-    def windows(self, pieces: Iterable[np.ndarray]) -> Iterator[tuple[int, int, list[np.ndarray], bool]]:
+    def windows(self, frames: Iterable[np.ndarray]) -> Iterator[tuple[int, int, list[np.ndarray], bool]]:
         """Cut a stream: first and last latent frame, samples (with context) and whether it is the last, of each window.
 
         Samples lie in one array for each latent frame. These arrays are all that is ever held, and are filled anew as
         windows move on: use them before the next one.
         """
         start, stop, room, ring = 0, 0, 0, []  # stop, room: where the last array begun ends, and what it still takes
-        for piece in pieces:
-            while piece.shape[2]:
-                if not room:
-                    while stop == self.begin(start) + self.length:
-                        yield start, start + self.tile, self._samples(ring, start), False
-                        done = self.begin(start + self.step) - self.begin(start)
-                        ring, start = ring[done:] + ring[:done], start + self.step
-                    if stop - self.begin(start) == len(ring):
-                        most = self.into(2) - self.into(1)  # a causal model's first latent frame takes fewer
-                        ring.append(np.empty((*piece.shape[:2], most, *piece.shape[3:]), piece.dtype))
-                    room, stop = self.into(stop + 1) - self.into(stop), stop + 1
-                at = self.into(stop) - self.into(stop - 1) - room
-                taken = min(room, piece.shape[2])
-                ring[stop - 1 - self.begin(start)][:, :, at : at + taken] = piece[:, :, :taken]
-                room, piece = room - taken, piece[:, :, taken:]
+        for frame in frames:
+            if not room:
+                while stop == self.begin(start) + self.length:
+                    yield start, start + self.tile, self._samples(ring, start), False
+                    done = self.begin(start + self.step) - self.begin(start)
+                    ring, start = ring[done:] + ring[:done], start + self.step
+                if stop - self.begin(start) == len(ring):
+                    most = self.into(2) - self.into(1)  # a causal model's first latent frame takes fewer
+                    ring.append(np.empty((*frame.shape[:2], most, *frame.shape[3:]), frame.dtype))
+                room, stop = self.into(stop + 1) - self.into(stop), stop + 1
+            at = self.into(stop) - self.into(stop - 1) - room
+            ring[stop - 1 - self.begin(start)][:, :, at : at + 1] = frame
+            room -= 1
         if not stop:
             raise InputError("the stream is empty; give it at least one frame")
         if stop > self.tile:
