@@ -140,8 +140,9 @@ def build(desk: Desk) -> gr.Blocks:
                 kind_of_latents = [("mean", "mean"), ("a sample", "sample")]
                 info = "what is decoded: the posterior's"
                 latents = gr.Radio(kind_of_latents, value="mean", label="Latents", info=info)
-                use_tile = gr.Checkbox(label="Compute in tiles", info="for large frames: less memory, more time")
-                with gr.Group(visible=False) as tile_sizes:
+                info = "without: windows of a few whole frames, worst at their ends; faster where frames are large"
+                use_tile = gr.Checkbox(True, label="Compute in tiles", info=info)
+                with gr.Accordion("Sizes of tiles", open=False) as tile_sizes:
                     sizes = [_tile_row(first) for first in range(0, len(TILE_FIELDS), 2)]
                 run = gr.Button("Run", variant="primary", size="lg", elem_id="run")
             with gr.Column(scale=3, min_width=320):
