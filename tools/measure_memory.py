@@ -4,7 +4,7 @@ Every case is a process of its own, of which the peak resident size is taken. Ca
   lengths    scripts/inference_tae.py on clips of 64, 256 and 1024 frames of 320x240
   tiles      scripts/inference_tae.py --use_tile on 32 frames that are 1 tile and 4 tiles large, without writing videos
   4k         scripts/inference_tae.py --use_tile on 8 frames of 3840x2160, in tiles of 8 frames
-  stand_in   33 and 330 frames of 3840x2160 through encode and decode streams with a model that only averages:
+  stand_in   33, 97 and 330 frames of 3840x2160 through encode and decode streams with a model that only averages:
              all buffers of tiling are real, and there is no network
 """
 
