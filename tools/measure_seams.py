@@ -60,14 +60,13 @@ def load(path, frames: int, max_side: int, unit: int) -> np.ndarray:
 
 
 def lines(tae: TemporalAutoencoder, tiles: Tiles, shape: tuple[int, ...]) -> dict[str, list[int]]:
-    """Where tiles start or end, along t, y and x of the pixels."""
+    """Where tiles or their ramps start or end, along t, y and x of the pixels."""
     _, _, frames, height, width = shape
-    time = set(edges(windows(frames, tiles.encode_tile, tiles.encode_overlap, context=tiles.encode_context)))
-    time |= set(edges(windows(tae.frames(tae.latent_frames(frames)), tiles.decode_tile, tiles.decode_overlap)))
-    space = (
-        edges(windows(side, tiles.spatial_tile, tiles.spatial_overlap, last_at_end=True)) for side in (height, width)
-    )
-    return dict(zip(AXES, (sorted(line for line in time if line < frames), *space)))
+    encode = windows(frames, tiles.encode_tile, tiles.encode_overlap, context=tiles.encode_context)
+    decode = windows(tae.frames(tae.latent_frames(frames)), tiles.decode_tile, tiles.decode_overlap)
+    time = {line for plan in (encode, decode) for line in edges(plan, tiles.time_blend) if line < frames}
+    space = (windows(side, tiles.spatial_tile, tiles.spatial_overlap, last_at_end=True) for side in (height, width))
+    return dict(zip(AXES, (sorted(time), *(edges(plan, tiles.spatial_blend) for plan in space))))
 
 
 def decibels(signal: float, error: np.ndarray) -> float | None:

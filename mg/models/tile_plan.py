@@ -63,10 +63,13 @@ def windows(length: int, tile: int, overlap: int, last_at_end: bool = False, con
     return [Window(start, start + tile) for start in starts[:-1]] + [Window(starts[-1], length)]
 
 
-def edges(plan: Sequence[Window]) -> list[int]:
-    """Every line inside an axis where a window of the plan starts (and its ramp begins) or ends (and its ramp has)."""
-    inside = {line for window in plan for line in (window.start, window.stop)} - {0, plan[-1].stop}
-    return sorted(inside)
+def edges(plan: Sequence[Window], blend: str = "linear") -> list[int]:
+    """Every line inside an axis where a window of the plan starts or ends, or where its ramp does (see `rising`)."""
+    lines = {line for window in plan for line in (window.start, window.stop)}
+    for before, after in zip(plan, plan[1:]):
+        margin = round(COSINE_MARGIN * (before.stop - after.start)) if blend == "cosine" else 0
+        lines |= {after.start + margin, before.stop - margin}
+    return sorted(lines - {0, plan[-1].stop})
 
 
 def sampled(length: int, tile: int) -> np.ndarray:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mg.errors import InputError
-from mg.models.tile_plan import BLENDS, Window, blend_weights, check_tile, sampled, windows
+from mg.models.tile_plan import BLENDS, Window, blend_weights, check_tile, edges, rising, sampled, windows
 
 PAIRS = [(1, 0), (2, 1), (4, 0), (4, 1), (4, 2), (4, 3), (8, 5), (16, 4), (32, 8), (33, 32), (200, 7)]
 
@@ -59,6 +59,16 @@ def test_the_cosine_is_flat_at_both_ends_and_the_mean_everywhere():
     assert second[56:].min() > 0.999
     _, second = blend_weights([Window(0, 6), Window(2, 8)], "mean")
     np.testing.assert_allclose(second, [0.5] * 4 + [1, 1])
+
+
+@pytest.mark.parametrize("overlap", [8, 16, 24, 64])
+def test_edges_are_where_windows_and_their_ramps_start_and_end(overlap):
+    plan = windows(2 * 128 - overlap, 128, overlap)
+    start, stop = 128 - overlap, 128
+    assert edges(plan) == edges(plan, "mean") == [start, stop]
+    moves = np.flatnonzero(np.diff(rising(overlap, "cosine"))) + 1  # lines across which the weights change
+    assert edges(plan, "cosine") == sorted({start, start + moves[0], start + moves[-1], stop})
+    assert edges(windows(384, 128, 0), "cosine") == [128, 256]
 
 
 @pytest.mark.parametrize("tile", [1, 2, 12, 32, 100])
