@@ -10,8 +10,8 @@ import numpy as np
 from mg.checks import is_whole
 from mg.errors import InputError
 
-BLENDS = ("linear", "cosine", "mean")
-COSINE_MARGIN = 1 / 8
+MARGINS = {"linear": 0, "cosine": 1 / 8, "mean": 0}  # by blend: the share of an overlap before its ramp, and after it
+BLENDS = tuple(MARGINS)
 SAMPLED_BLOCKS = 8
 
 
@@ -67,7 +67,7 @@ def edges(plan: Sequence[Window], blend: str = "linear") -> list[int]:
     """Every line inside an axis where a window of the plan starts or ends, or where its ramp does (see `rising`)."""
     lines = {line for window in plan for line in (window.start, window.stop)}
     for before, after in zip(plan, plan[1:]):
-        margin = round(COSINE_MARGIN * (before.stop - after.start)) if blend == "cosine" else 0
+        margin = int(MARGINS[blend] * (before.stop - after.start) + 0.5)
         lines |= {after.start + margin, before.stop - margin}
     return sorted(lines - {0, plan[-1].stop})
 
@@ -91,7 +91,7 @@ def rising(overlap: int, blend: str = "linear") -> np.ndarray:
     to 1 over the last, where a tile knows least of what lies around it, with half a turn of a cosine in between.
     """
     even = (np.arange(overlap) + 0.5) / overlap
-    inner = np.clip((even - COSINE_MARGIN) / (1 - 2 * COSINE_MARGIN), 0, 1)
+    inner = np.clip((even - MARGINS["cosine"]) / (1 - 2 * MARGINS["cosine"]), 0, 1)
     cosine = np.clip(0.5 - 0.5 * np.cos(np.pi * inner), 1e-4, 1 - 1e-4)  # never 0: all of a sample's weights could be
     return {"linear": even, "mean": np.full(overlap, 0.5), "cosine": cosine}[blend]
 

@@ -61,7 +61,7 @@ def test_the_cosine_is_flat_at_both_ends_and_the_mean_everywhere():
     np.testing.assert_allclose(second, [0.5] * 4 + [1, 1])
 
 
-@pytest.mark.parametrize("overlap", [8, 16, 24, 64])
+@pytest.mark.parametrize("overlap", [4, 8, 16, 20, 24, 64])
 def test_edges_are_where_windows_and_their_ramps_start_and_end(overlap):
     plan = windows(2 * 128 - overlap, 128, overlap)
     start, stop = 128 - overlap, 128
