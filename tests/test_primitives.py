@@ -17,13 +17,13 @@ from mindspore.train.mind_ir_pb2 import ModelProto
 
 from mg import runtime
 from mg.config import write_recipe
-from mg.losses import lpips
+from mg.models.lpips import network
 from mg.losses.objective import ObjectiveConfig
 from mg.models.tae.tae import TemporalAutoencoder
-from mg.models.tiling import Tiles
+from mg.models.tiling.stream import Tiles
 from mg.training.config import TrainingConfig
-from mg.training.parts import Parts
-from mg.training.state import Progress
+from mg.training.build import Parts
+from mg.training.checkpoint import Progress
 
 # Enough channels for the first convolutions to be joined, as they are in the full model.
 SMALL = {"ch": 24, "ch_mult": [1, 2], "num_res_blocks": 1, "z_channels": 4, "norm_num_groups": 2}

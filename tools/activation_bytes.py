@@ -10,7 +10,7 @@ What layers keep in training, in the compute type unless said otherwise:
 A residual block that is recomputed keeps its input alone; the largest such block is there once, while it is computed
 again. Left out: losses and their networks, the posterior's sample, gradients of activations, scratch of kernels.
 
---device_target CPU   a GroupNorm also keeps its scale at full size, in fp32 (mg.models.layers.kernels). The peak of a
+--device_target CPU   a GroupNorm also keeps its scale at full size, in fp32 (mg.models.layers.by_device). The peak of a
 process is no check of the count there: at nano sizes it was measured to grow three to four times as fast.
 
 --upstream  the same layers as mindone's examples/moviegen has them, by the same rules. Assumed, from its code: axes

@@ -45,7 +45,7 @@ from mg.files import make_folder, whole_file
 from mg.inference.flags import add_tile_flags, given_tiles
 from mg.models.tae.config import TAEConfig
 from mg.models.tae.tae import TAE_CONFIG, TemporalAutoencoder
-from mg.models.tiling import Tiles
+from mg.models.tiling.stream import Tiles
 
 LOAD = os.getloadavg()[0]  # what else runs here makes figures worthless
 PARTS = ("encode", "decode", "train")

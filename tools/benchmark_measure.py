@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from mg.errors import InputError
 from mg.models.tae.config import TAEConfig
-from mg.models.tiling import Tiles
+from mg.models.tiling.stream import Tiles
 
 FRAMES = {"encode": [8], "decode": [8, 16], "train": [8]}  # 8 frames are one latent frame, which is decoded once
 SIZE = {"encode": [128, 128], "decode": [128, 128], "train": [64, 64]}

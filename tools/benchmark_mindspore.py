@@ -17,8 +17,8 @@ from mg.errors import InputError
 from mg.losses.objective import ObjectiveConfig
 from mg.models.tae.tae import TemporalAutoencoder
 from mg.training.config import TrainingConfig
-from mg.training.parts import Parts
-from mg.training.state import Progress
+from mg.training.build import Parts
+from mg.training.checkpoint import Progress
 
 MATRIX = 2048
 RATE = 1e-5

@@ -4,8 +4,8 @@ import argparse
 import logging
 
 from mg import files, runtime
-from mg.losses import lpips
-from mg.losses.convert import convert
+from mg.models.lpips import network
+from mg.models.lpips.convert import convert
 from mg.models import weights
 
 log = logging.getLogger(__name__)

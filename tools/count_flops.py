@@ -12,8 +12,8 @@ from mg.checks import require_whole
 from mg.errors import InputError
 from mg.models.tae.config import TAEConfig
 from mg.models.tae.inputs import MIN_SIZE
-from mg.models.tile_plan import windows
-from mg.models.tiling import Tiles
+from mg.models.tiling.plan import windows
+from mg.models.tiling.stream import Tiles
 
 
 @dataclass(frozen=True)

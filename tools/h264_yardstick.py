@@ -24,7 +24,7 @@ from mg.errors import InputError
 from mg.files import make_folder, whole_file
 from mg.inference import flags
 from mg.inference.options import Options
-from mg.inference.sources import Clip, Source, find_sources, open_clip
+from mg.inference.clips import Clip, Source, find_sources, open_clip
 from mg.io.video import read_frames, write_video
 from mg.metrics.psnr import psnr
 from mg.metrics.ssim import ssim

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mg import runtime
 from mg.data import split
-from mg.data.index import MEDIA, scan_folder
+from mg.data.file_lists import MEDIA, scan_folder
 from mg.files import make_folder
 from mg.io import video
 

@@ -26,10 +26,10 @@ from tqdm import tqdm
 
 from mg import runtime
 from mg.data.sample_clip import draw_sample_clip
-from mg.data.transforms import resize_and_crop
+from mg.io.frames import resize_and_crop
 from mg.files import make_folder, whole_file
 from mg.io.video import write_video
-from mg.models.tiling import Tiles, decode_stream, encode_stream
+from mg.models.tiling.stream import Tiles, decode_stream, encode_stream
 
 SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "inference_tae.py"
 SHORT_TILES = ("--use_tile", "--encode_tile", "8", "--decode_tile", "8", "--decode_overlap", "0", "--tile_batch", "3")

@@ -15,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from mg import runtime
-from mg.data.transforms import resize_and_crop
+from mg.io.frames import resize_and_crop
 from mg.errors import InputError
 from mg.files import make_folder, whole_file
 from mg.inference.flags import TILE_SIZES, add_tile_size_flags
@@ -24,8 +24,8 @@ from mg.io.media import find_media, is_video
 from mg.metrics.seams import step_ratio
 from mg.models import tiling
 from mg.models.tae.tae import DEFAULT_WEIGHTS, TemporalAutoencoder
-from mg.models.tile_plan import edges, windows
-from mg.models.tiling import Tiles
+from mg.models.tiling.plan import edges, windows
+from mg.models.tiling.stream import Tiles
 
 AXES = {"t": 2, "y": 3, "x": 4}
 _ROUNDING_DB = 120  # what is closer than this differs by the rounding of fp32 alone

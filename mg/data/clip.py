@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from mg.data.config import DataConfig
-from mg.data.transforms import covering_size, glide, resize_and_crop
+from mg.io.frames import covering_size, glide, resize_and_crop
 from mg.io.image import read_image
 from mg.io.media import is_image
 from mg.io.video import probe, read_frames, read_frames_at

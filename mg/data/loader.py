@@ -16,7 +16,7 @@ from mg.checks import require_whole
 from mg.data.bad_files import BadFiles
 from mg.data.clip import read_training_clip
 from mg.data.config import DataConfig
-from mg.data.index import find_files
+from mg.data.file_lists import find_files
 from mg.data.plan import IMAGE, VIDEO, Position, Sample, StepPlan, choices, plan_steps, replacements
 from mg.errors import InputError
 from mg.io.pixels import to_clip

@@ -10,7 +10,7 @@ import numpy as np
 
 from mg.data.clip import read_validation_clip
 from mg.data.config import DataConfig
-from mg.data.index import find_files
+from mg.data.file_lists import find_files
 from mg.errors import InputError
 
 

@@ -11,18 +11,18 @@ from pathlib import Path
 
 import numpy as np
 
-from mg.data.transforms import resize_and_crop
+from mg.io.frames import resize_and_crop
 from mg.demo.limits import Limits, Request
 from mg.demo.pictures import draw_latents
 from mg.errors import InputError
 from mg.inference.models import Models
 from mg.inference.options import Options
 from mg.inference.round_trip import round_trip
-from mg.inference.sources import Clip, Source
+from mg.inference.clips import Clip, Source
 from mg.io import image, video
 from mg.io.media import find_media, is_image
 from mg.io.pictures import amplified_difference
-from mg.metrics.curves import Curves
+from mg.evaluation.curves import Curves
 from mg.metrics.psnr import psnr
 from mg.metrics.ssim import ssim
 from mg.models.tae.inputs import MIN_SIZE

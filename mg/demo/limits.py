@@ -9,7 +9,7 @@ from mg.checks import is_whole
 from mg.errors import InputError
 from mg.inference.options import MAX_SIZE
 from mg.models.tae.inputs import MIN_SIZE
-from mg.models.tiling import Tiles
+from mg.models.tiling.stream import Tiles
 
 _SMALLEST_TILE = 64
 

@@ -23,7 +23,7 @@ from mg.demo.style import CSS, INTRODUCTION, KEEP_TOGETHER, WAITING, cards, figu
 from mg.errors import InputError
 from mg.inference.models import Models
 from mg.io import video
-from mg.models.tiling import Tiles
+from mg.models.tiling.stream import Tiles
 
 try:
     import gradio as gr

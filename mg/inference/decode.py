@@ -17,7 +17,7 @@ from mg.inference.models import Models
 from mg.inference.round_trip import decoded_frames
 from mg.io import image, video
 from mg.io.latents import SUFFIX, Header, find_latents, read_header, read_latents, read_plain
-from mg.models.tiling import Tiles
+from mg.models.tiling.stream import Tiles
 
 logger = logging.getLogger(__name__)
 

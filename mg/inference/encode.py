@@ -15,11 +15,11 @@ from mg.errors import InputError
 from mg.files import make_folder, whole_file
 from mg.inference.models import Models, seed_of
 from mg.inference.options import Options
-from mg.inference.sources import Clip, Source, open_clip
+from mg.inference.clips import Clip, Source, open_clip
 from mg.io import pixels
 from mg.io.latents import FLOAT_DTYPES, INDEX, SUFFIX, Header, Latents, read_header, write_index, write_latents
 from mg.models.tae.tae import TemporalAutoencoder
-from mg.training.distributed import total
+from mg.distributed import total
 
 logger = logging.getLogger(__name__)
 

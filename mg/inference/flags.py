@@ -9,8 +9,8 @@ from fractions import Fraction
 from mg import runtime
 from mg.errors import InputError
 from mg.metrics.choose import METRICS, NetworkFiles
-from mg.models.tile_plan import BLENDS
-from mg.models.tiling import Tiles
+from mg.models.tiling.plan import BLENDS
+from mg.models.tiling.stream import Tiles
 
 TILE_SIZES = {  # and their units
     **dict.fromkeys(("encode_tile", "encode_overlap", "encode_context", "decode_tile", "decode_overlap"), "frames"),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mg.files import sha256
 from mg.models.tae.tae import DEFAULT_WEIGHTS, TemporalAutoencoder
-from mg.models.tiling import Tiles
+from mg.models.tiling.stream import Tiles
 
 logger = logging.getLogger(__name__)
 

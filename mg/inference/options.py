@@ -9,10 +9,10 @@ from itertools import islice
 
 import numpy as np
 
-from mg.data.transforms import resize_and_crop
+from mg.io.frames import resize_and_crop
 from mg.errors import InputError
 from mg.models.tae.inputs import MIN_SIZE
-from mg.models.tiling import Tiles
+from mg.models.tiling.stream import Tiles
 
 MAX_SIZE = 16384
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mg.inference.sources import Clip
+from mg.inference.clips import Clip
 from mg.io import image, video
 from mg.io.pictures import contact_sheet, side_by_side
 

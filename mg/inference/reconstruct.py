@@ -22,13 +22,13 @@ from mg.inference.models import CHUNK_PIXELS, Models
 from mg.inference.options import Options
 from mg.inference.outputs import SAVED, Outputs, clip_folders
 from mg.inference.round_trip import round_trip, with_spatial
-from mg.inference.sources import Clip, Source, open_clip
+from mg.inference.clips import Clip, Source, open_clip
 from mg.io import video
 from mg.metrics.choose import choose_metrics
 from mg.metrics.metric import Metric
-from mg.metrics.report import SPATIAL, clear_report, summary, summary_of, write_report
-from mg.metrics.tally import ClipScores, Tally, is_of_sets
-from mg.training.distributed import total
+from mg.evaluation.report import SPATIAL, clear_report, summary, summary_of, write_report
+from mg.evaluation.tally import ClipScores, Tally, is_of_sets
+from mg.distributed import total
 
 logger = logging.getLogger(__name__)
 

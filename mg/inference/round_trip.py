@@ -12,9 +12,9 @@ from mindspore import Tensor
 from mg.errors import InputError
 from mg.inference.models import Models, seed_of
 from mg.inference.options import Options
-from mg.inference.sources import Clip
+from mg.inference.clips import Clip
 from mg.io import pixels
-from mg.models.posterior import draw_noise, sample
+from mg.models.latents import draw_noise, sample
 from mg.models.tae.tae import TemporalAutoencoder
 
 _IMAGES = 8  # frames that go through the image model at once

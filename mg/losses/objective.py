@@ -10,9 +10,9 @@ from mindspore import dtype as mstype
 
 from mg.checks import is_number, is_whole
 from mg.errors import InputError
-from mg.losses.discriminator import DISCRIMINATORS, GROUPS
+from mg.models.discriminators import DISCRIMINATORS, GROUPS
 from mg.losses.kl import kl
-from mg.losses.lpips import LPIPS, perceptual
+from mg.models.lpips.network import LPIPS, perceptual
 from mg.losses.outlier_penalty import outlier_penalty
 from mg.losses.reconstruction import reconstruction, squared_error
 

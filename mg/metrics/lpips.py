@@ -11,7 +11,7 @@ from mindspore import Tensor
 from mg import files
 from mg.errors import InputError
 from mg.io.pixels import to_clip
-from mg.losses.lpips import LPIPS as Network
+from mg.models.lpips.network import LPIPS as Network
 
 MOST_AT_ONCE = 4
 _PIXELS = 256 * 256

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from mg import runtime
 from mg.config import as_mapping, defaults, write_recipe
 from mg.data.config import DataConfig
-from mg.data.index import find_files
+from mg.data.file_lists import find_files
 from mg.data.loader import Step, TrainingData
 from mg.data.plan import NOISE
 from mg.errors import InputError
@@ -27,9 +27,9 @@ from mg.losses.objective import ObjectiveConfig
 from mg.training import distributed, state
 from mg.training.config import TrainingConfig
 from mg.training.log import RunLog, text_log, write_bad_files
-from mg.training.parts import Parts
+from mg.training.build import Parts
 from mg.training.schedule import learning_rate
-from mg.training.state import Progress
+from mg.training.checkpoint import Progress
 from mg.training.stop import Stop
 from mg.training.validate import validate
 

@@ -13,7 +13,7 @@ from mindspore.common.initializer import initializer
 
 from mg.losses.adversarial import generator_hinge
 from mg.losses.objective import Objective
-from mg.training.distributed import average_gradients
+from mg.distributed import average_gradients
 from mg.training.optimizer import sum_of_squares
 
 _SMALLEST_SCALE = 1.0

@@ -18,7 +18,7 @@ from mg.io.pictures import contact_sheet, side_by_side
 from mg.losses.objective import Figures
 from mg.metrics.psnr import psnr
 from mg.metrics.ssim import ssim
-from mg.training.distributed import Average
+from mg.distributed import Average
 
 logger = logging.getLogger(__name__)
 

@@ -3,7 +3,7 @@
 import pytest
 
 from mg.data.config import DataConfig
-from mg.data.index import find_files
+from mg.data.file_lists import find_files
 from mg.errors import InputError
 
 

@@ -20,7 +20,7 @@ from mg.io.pixels import to_clip, to_frames
 from mg.io.video import probe, read_frames, write_video
 from mg.metrics.psnr import psnr
 from mg.models.tae.tae import TemporalAutoencoder
-from mg.models.tiling import Tiles
+from mg.models.tiling.stream import Tiles
 
 LIMITS = Limits(max_frames=16, max_side=64)
 

@@ -11,7 +11,7 @@ from mg.io.image import read_image
 from mg.io.video import probe
 from mg.models.weights import TensorFile, named_parameters
 from mg.training.loop import RECIPE
-from mg.training.parts import Parts
+from mg.training.build import Parts
 
 RECIPE_FILE = ROOT / "configs" / "tae" / "train" / "smoke.yaml"
 # The mean loss of the first ten steps over that of the last ten.

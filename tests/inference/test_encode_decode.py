@@ -17,12 +17,12 @@ from mg.inference.decode import decode_files, decode_frames
 from mg.inference.encode import encode_files
 from mg.inference.models import Models
 from mg.inference.options import Options
-from mg.inference.sources import find_sources
+from mg.inference.clips import find_sources
 from mg.io import pixels
 from mg.io.image import read_image, write_image
 from mg.io.latents import read_header, read_index, read_latents
 from mg.io.video import probe, read_frames, write_video
-from mg.models.tiling import Tiles
+from mg.models.tiling.stream import Tiles
 
 
 def moving_frames(count, height=24, width=16):

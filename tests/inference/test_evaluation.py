@@ -13,7 +13,7 @@ from conftest import NANO, ROOT, msrun, randomise, run
 from mg.errors import InputError
 from mg.inference.options import Options
 from mg.inference.reconstruct import Saving, reconstruct
-from mg.inference.sources import find_sources
+from mg.inference.clips import find_sources
 from mg.io.image import read_image, write_image
 from mg.io.video import VideoWriter, probe, read_frames, write_video
 from mg.metrics.choose import choose_metrics

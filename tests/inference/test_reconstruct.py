@@ -15,7 +15,7 @@ from mg.inference.models import Models
 from mg.inference.options import Options
 from mg.inference.reconstruct import reconstruct
 from mg.inference.round_trip import round_trip
-from mg.inference.sources import Clip, Source, find_sources
+from mg.inference.clips import Clip, Source, find_sources
 from mg.io import pixels
 from mg.io.image import read_image, write_image
 from mg.io.pictures import amplified_difference, contact_sheet, side_by_side
@@ -23,7 +23,7 @@ from mg.io.video import probe, read_frames, write_video
 from mg.metrics.psnr import psnr
 from mg.metrics.ssim import ssim
 from mg.models.tae.tae import TemporalAutoencoder
-from mg.models.tiling import Tiles
+from mg.models.tiling.stream import Tiles
 
 
 def moving_frames(count, height=24, width=16):

@@ -7,7 +7,7 @@ from conftest import random_clip
 from mindspore import Tensor, nn, ops
 
 from mg.losses import adversarial
-from mg.losses.discriminator import DISCRIMINATORS
+from mg.models.discriminators import DISCRIMINATORS
 
 
 def tensor(*values):

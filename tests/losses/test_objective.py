@@ -8,9 +8,9 @@ from conftest import random_clip
 from mindspore import nn
 
 from mg.errors import InputError
-from mg.losses import lpips
+from mg.models.lpips import network
 from mg.losses.kl import kl
-from mg.losses.lpips import Distance, perceptual
+from mg.models.lpips.network import Distance, perceptual
 from mg.losses.objective import Objective, ObjectiveConfig
 from mg.losses.outlier_penalty import outlier_penalty
 from mg.losses.reconstruction import reconstruction, squared_error

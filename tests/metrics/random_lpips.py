@@ -3,7 +3,7 @@
 import numpy as np
 from mindspore import Tensor
 
-from mg.losses import lpips
+from mg.models.lpips import network
 from mg.models import weights
 
 

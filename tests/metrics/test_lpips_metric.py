@@ -13,8 +13,8 @@ from random_lpips import write_random
 
 from mg.errors import InputError
 from mg.files import sha256
-from mg.losses import lpips
-from mg.losses.convert import convert
+from mg.models.lpips import network
+from mg.models.lpips.convert import convert
 from mg.metrics.lpips import LPIPS, Batches, frames_at_once, to_image
 from mg.models import weights
 

@@ -23,7 +23,7 @@ from benchmark_child import Case
 
 from mg.errors import InputError
 from mg.models.tae.config import TAEConfig
-from mg.models.tiling import Tiles
+from mg.models.tiling.stream import Tiles
 
 TOOL = "tools/benchmark.py"
 CONFIG = TAEConfig(**NANO)

@@ -9,9 +9,9 @@ from conftest import ROOT, check_one_line_error, run
 from mindspore import Tensor
 
 from mg.errors import InputError
-from mg.losses.convert import convert
-from mg.losses.lpips import LPIPS
-from mg.losses.vgg import WIDTHS
+from mg.models.lpips.convert import convert
+from mg.models.lpips.network import LPIPS
+from mg.models.lpips.vgg import WIDTHS
 from mg.models import weights
 
 sys.path.append(str(ROOT / "tests/losses"))

@@ -20,7 +20,7 @@ from count_flops import Size
 
 from mg.models.layers.attention import Attend, Linear
 from mg.models.layers.conv import Conv2d
-from mg.models.layers.kernels import ScaleAndShiftRows
+from mg.models.layers.by_device import ScaleAndShiftRows
 from mg.models.tae.config import TAEConfig
 from mg.models.tae.forward import TAEForward, blocks_by_level
 from mg.models.tae.tae import TemporalAutoencoder

@@ -17,7 +17,7 @@ from mg.models.layers.attention import Attend, Linear
 from mg.models.layers.conv import Conv2d, Phase
 from mg.models.tae.config import TAEConfig
 from mg.models.tae.forward import TAEForward
-from mg.models.tiling import Tiles
+from mg.models.tiling.stream import Tiles
 
 CONFIG = TAEConfig(**NANO)
 

@@ -3,7 +3,7 @@
 import pytest
 from conftest import check_one_line_error, run
 
-from mg.data.index import MEDIA, read_csv
+from mg.data.file_lists import MEDIA, read_csv
 from mg.data.split import seeded_split
 from mg.errors import InputError
 

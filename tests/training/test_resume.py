@@ -16,7 +16,7 @@ from mg.config import write_recipe
 from mg.errors import InputError
 from mg.models import weights
 from mg.models.weights import TensorFile
-from mg.training import state
+from mg.training import checkpoint
 from mg.training.loop import lock, train
 
 # Few trained parameters compile in half the time.

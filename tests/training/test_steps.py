@@ -9,8 +9,8 @@ from recipes import recipe
 from mg.errors import InputError
 from mg.models.layers.resnet import ResidualBlock
 from mg.models.tae.names import is_temporal
-from mg.training.parts import Parts
-from mg.training.state import Progress
+from mg.training.build import Parts
+from mg.training.checkpoint import Progress
 
 
 def parts_of(folder, **changes):

@@ -6,7 +6,7 @@ from mindspore import Parameter, Tensor, nn, ops
 from mindspore import dtype as mstype
 from mindspore.common.initializer import initializer
 
-from mg.models.layers.kernels import AddToRows, ScaleAndShiftRows
+from mg.models.layers.by_device import AddToRows, ScaleAndShiftRows
 
 
 class GroupNorm(nn.Cell):

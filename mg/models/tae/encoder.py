@@ -10,7 +10,7 @@ from mg.models.layers.norm import GroupNorm
 from mg.models.layers.pad import pad_to_multiple
 from mg.models.layers.resample import SpatialDownsample, TemporalDownsample
 from mg.models.layers.resnet import ResidualBlock
-from mg.models.posterior import split_moments
+from mg.models.latents import split_moments
 from mg.models.tae.config import TAEConfig
 from mg.models.tae.middle import Middle
 

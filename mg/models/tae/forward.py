@@ -5,7 +5,7 @@ from __future__ import annotations
 from mindspore import Tensor, nn
 from mindspore import dtype as mstype
 
-from mg.models.posterior import sample
+from mg.models.latents import sample
 from mg.models.tae.tae import TemporalAutoencoder
 
 

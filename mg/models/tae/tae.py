@@ -17,14 +17,14 @@ from mg import runtime
 from mg.errors import InputError
 from mg.models import tiling, weights
 from mg.models.layers.norm import twin_with_reference
-from mg.models.posterior import draw_noise, sample
+from mg.models.latents import draw_noise, sample
 from mg.models.tae import inputs
 from mg.models.tae.config import TAEConfig
 from mg.models.tae.decoder import Decoder
 from mg.models.tae.encoder import Encoder
 from mg.models.tae.names import is_temporal
 from mg.models.tae.stored import resolve_config
-from mg.models.tiling import Tiles
+from mg.models.tiling.stream import Tiles
 
 TAE_CONFIG: Mapping[str, Any] = TAEConfig().as_mapping()
 DEFAULT_WEIGHTS = Path(__file__).with_name("default.safetensors")
@@ -194,13 +194,13 @@ class TemporalAutoencoder(nn.Cell):
     def encode_tile(
         self, clip: np.ndarray, state: None = None, reference: np.ndarray | None = None
     ) -> tuple[np.ndarray, None]:
-        """Tiles, for `mg.models.tiling`: (B, 3, T, H, W) fp32 -> mean and log-variance joined, (B, 2z, t, h, w)."""
+        """Tiles, for `mg.models.tiling.stream`: (B, 3, T, H, W) fp32 -> mean and log-variance joined, (B, 2z, t, h, w)."""
         return np.concatenate(self._compute(self.encoder, Encoder, clip, reference), 1), state
 
     def decode_tile(
         self, latents: np.ndarray, state: None = None, reference: np.ndarray | None = None
     ) -> tuple[np.ndarray, None]:
-        """Tiles, for `mg.models.tiling`: (B, z, t, h, w) fp32 -> (B, 3, 8t, 8h, 8w)."""
+        """Tiles, for `mg.models.tiling.stream`: (B, z, t, h, w) fp32 -> (B, 3, 8t, 8h, 8w)."""
         return self._compute(self.decoder, Decoder, latents, reference)[0], state
 
     def _compute(

@@ -8,7 +8,7 @@ from mindspore import Tensor, nn
 
 from mg import runtime
 from mg.errors import InputError
-from mg.models.posterior import draw_noise, sample
+from mg.models.latents import draw_noise, sample
 from mg.models.tae.tae import TemporalAutoencoder
 
 

@@ -8,7 +8,7 @@ from conftest import NANO, random_clip, randomise
 
 from mg.errors import InputError
 from mg.models.tae.tae import TemporalAutoencoder
-from mg.models.tiling import Tiles, encode_stream
+from mg.models.tiling.stream import Tiles, encode_stream
 
 TILES = {"encode_tile": 16, "decode_tile": 16, "decode_overlap": 8, "spatial_tile": 16, "spatial_overlap": 8}
 

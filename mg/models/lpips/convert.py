@@ -10,8 +10,8 @@ import numpy as np
 
 from mg.errors import InputError
 from mg.files import require_file
-from mg.losses import torch_file
-from mg.losses.lpips import Distance
+from mg.models.lpips import torch_file
+from mg.models.lpips.network import Distance
 from mg.models import weights
 
 SUFFIXES = (*torch_file.SUFFIXES, ".npz", *weights.SUFFIXES)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mg.io.image import read_image
-from mg.metrics.curves import Curves
+from mg.evaluation.curves import Curves
 
 
 def test_means_and_deviations_over_the_clips_that_have_a_frame():

@@ -2,7 +2,7 @@ import numpy as np
 from conftest import random_clip
 from mindspore import Tensor
 
-from mg.models.posterior import draw_noise, sample, split_moments
+from mg.models.latents import draw_noise, sample, split_moments
 
 
 def test_split_moments_clamps_the_log_variance_once():

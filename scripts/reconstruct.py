@@ -11,9 +11,9 @@ from mg.inference import flags
 from mg.inference.options import Options
 from mg.inference.outputs import SAVED
 from mg.inference.reconstruct import Saving, reconstruct
-from mg.inference.sources import find_sources
+from mg.inference.clips import find_sources
 from mg.metrics.choose import choose_metrics
-from mg.training.distributed import start
+from mg.distributed import start
 
 
 def parse_args() -> argparse.Namespace:

@@ -9,8 +9,8 @@ from conftest import random_clip
 from mindspore import Tensor, nn
 
 from mg.errors import InputError
-from mg.losses import lpips
-from mg.losses.lpips import LPIPS, Distance, Head, perceptual
+from mg.models.lpips import network
+from mg.models.lpips.network import LPIPS, Distance, Head, perceptual
 from mg.models import weights
 
 

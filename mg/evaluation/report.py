@@ -14,8 +14,8 @@ import numpy as np
 
 from mg.files import whole_file
 from mg.metrics.choose import METRICS
-from mg.metrics.curves import Curves
-from mg.metrics.tally import Tally, is_of_sets
+from mg.evaluation.curves import Curves
+from mg.evaluation.tally import Tally, is_of_sets
 
 SPATIAL = "spatial_"  # before the name of a figure: of the image model alone
 

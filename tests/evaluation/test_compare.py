@@ -8,7 +8,7 @@ import pytest
 from conftest import check_one_line_error, run
 
 from mg.errors import InputError
-from mg.inference.compare import Sampling, at_times, compare
+from mg.evaluation.compare import Sampling, at_times, compare
 from mg.io.image import write_image
 from mg.io.video import read_frames, write_video
 from mg.metrics.choose import choose_metrics

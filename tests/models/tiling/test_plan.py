@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mg.errors import InputError
-from mg.models.tile_plan import BLENDS, Window, blend_weights, check_tile, edges, rising, sampled, windows
+from mg.models.tiling.plan import BLENDS, Window, blend_weights, check_tile, edges, rising, sampled, windows
 
 PAIRS = [(1, 0), (2, 1), (4, 0), (4, 1), (4, 2), (4, 3), (8, 5), (16, 4), (32, 8), (33, 32), (200, 7)]
 

@@ -10,8 +10,8 @@ from mindspore import dtype as mstype
 from mindspore.common.initializer import initializer
 
 from mg.errors import InputError
-from mg.losses.alex import AlexNet
-from mg.losses.vgg import VGG16
+from mg.models.lpips.alex import AlexNet
+from mg.models.lpips.vgg import VGG16
 from mg.models import weights
 from mg.models.layers.folds import frames_first, to_frames
 

@@ -9,8 +9,8 @@ from functools import partial
 import numpy as np
 
 from mg.errors import InputError
-from mg.models.overlap_add import OverlapAdd
-from mg.models.tile_plan import rising
+from mg.models.tiling.overlap_add import OverlapAdd
+from mg.models.tiling.plan import rising
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class TimeWindows:
     """Windows over time: window k begins at latent frame k * (tile - overlap) and is `tile` latent frames long.
 
     Computed are `context` latent frames more on either side; the first window, which has nothing before it, looks as
-    much further ahead, so that all have one length. See `mg.models.tile_plan.windows`.
+    much further ahead, so that all have one length. See `mg.models.tiling.plan.windows`.
     into, out: where a latent frame begins, counted in what comes in and in what goes out.
     """
 

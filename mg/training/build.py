@@ -12,15 +12,15 @@ from mindspore import dtype as mstype
 from mg import runtime
 from mg.config import read_recipe
 from mg.errors import InputError
-from mg.losses.discriminator import DISCRIMINATORS
+from mg.models.discriminators import DISCRIMINATORS
 from mg.losses.objective import Figures, Objective, ObjectiveConfig
 from mg.models import weights
 from mg.models.families import FAMILIES, Family
-from mg.training.adversarial import Balance, DiscriminatorLoss, DiscriminatorStep
+from mg.training.discriminate import Balance, DiscriminatorLoss, DiscriminatorStep
 from mg.training.config import TrainingConfig
 from mg.training.ema import Ema
 from mg.training.optimizer import SGD, AdamW, Muon, parameter_rules
-from mg.training.state import Progress
+from mg.training.checkpoint import Progress
 from mg.training.step import Accumulate, Gradients, Loss, LossScale, TrainStep, Update, UpdateFromSums
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from stand_ins import MeanCodec, index_clip, whole
 
-from mg.models.tiling import Tiles, decode_stream, encode_stream
+from mg.models.tiling.stream import Tiles, decode_stream, encode_stream
 
 
 @pytest.mark.parametrize("batch", [1, 2, 4])

@@ -7,7 +7,7 @@ import argparse
 
 from mg import runtime
 from mg.inference import flags
-from mg.inference.compare import Sampling, compare
+from mg.evaluation.compare import Sampling, compare
 from mg.metrics.choose import choose_metrics
 
 

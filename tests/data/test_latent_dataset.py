@@ -6,7 +6,7 @@ import mindspore as ms
 import numpy as np
 import pytest
 
-from mg.data.latents import LatentSource
+from mg.data.latent_dataset import LatentSource
 from mg.errors import InputError
 from mg.io.latents import Header, Latents, write_index, write_latents
 

@@ -10,7 +10,7 @@ from conftest import ROOT
 from stand_ins import CausalCodec, MeanCodec, index_clip, pieces, whole
 
 from mg.errors import InputError
-from mg.models.tiling import Tiles, decode_stream, encode_stream
+from mg.models.tiling.stream import Tiles, decode_stream, encode_stream
 
 
 def test_other_compressions_work_the_same():

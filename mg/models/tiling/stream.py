@@ -14,9 +14,9 @@ import numpy as np
 
 from mg.checks import require_whole
 from mg.errors import InputError
-from mg.models.space_tiles import SpaceTiles
-from mg.models.tile_plan import BLENDS, check_multiple, check_tile
-from mg.models.time_windows import TimeWindows
+from mg.models.tiling.space import SpaceTiles
+from mg.models.tiling.plan import BLENDS, check_multiple, check_tile
+from mg.models.tiling.time import TimeWindows
 
 
 class Codec(Protocol):
@@ -55,7 +55,7 @@ class Tiles:
     encode_context: so many frames on either side of a window are encoded with it, and their latents dropped, so that
     latents hardly depend on where windows end. The paper has none.
     tile_batch: so many tiles of one range of frames go through the model at once.
-    time_blend, spatial_blend: how weights change over what two tiles share; see `mg.models.tile_plan.rising`.
+    time_blend, spatial_blend: how weights change over what two tiles share; see `mg.models.tiling.plan.rising`.
     shared_statistics: whether all tiles of a frame are normalised alike, by a sample of the whole frame that goes
     through the model with every batch of tiles.
     """

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from stand_ins import MeanCodec, index_clip, pieces, whole
 
-from mg.models.tile_plan import windows
-from mg.models.tiling import Tiles, decode_stream, encode_stream
+from mg.models.tiling.plan import windows
+from mg.models.tiling.stream import Tiles, decode_stream, encode_stream
 
 
 @pytest.mark.parametrize(

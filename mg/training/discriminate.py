@@ -7,7 +7,7 @@ from mindspore import dtype as mstype
 
 from mg.losses.adversarial import adaptive_weight, discriminator_hinge, generator_hinge, lecam, update_running_mean
 from mg.losses.objective import Objective
-from mg.training.distributed import Average
+from mg.distributed import Average
 from mg.training.step import Update
 
 

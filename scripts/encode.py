@@ -9,9 +9,9 @@ from mg import runtime
 from mg.inference import flags
 from mg.inference.encode import encode_files
 from mg.inference.options import Options
-from mg.inference.sources import find_sources
+from mg.inference.clips import find_sources
 from mg.io.latents import FLOAT_DTYPES
-from mg.training.distributed import start
+from mg.distributed import start
 
 
 def parse_args() -> argparse.Namespace:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mg.data.sample_clip import draw_sample_clip
-from mg.data.transforms import CLOSEST, FASTEST, glide, resize_and_crop
+from mg.io.frames import CLOSEST, FASTEST, glide, resize_and_crop
 
 
 def test_the_sample_clip_moves_is_textured_and_always_the_same():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mindspore import nn
 
-from mg.losses.backbone import Backbone, MaxPool
+from mg.models.lpips.backbone import Backbone, MaxPool
 from mg.models.layers.conv import Conv2d
 
 WIDTHS = (64, 128, 256, 512, 512)

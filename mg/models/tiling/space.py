@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mg.models.tile_plan import Window, blend_weights, sampled, windows
+from mg.models.tiling.plan import Window, blend_weights, sampled, windows
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class SpaceTiles:
     def process(self, frames: list[np.ndarray], states: list, add: Callable[..., None]) -> list:
         """Process tiles of frames, in arrays (B, C, T, H, W); of states one goes in and out for each call of `compute`.
 
-        add: takes what became of each tile, as `mg.models.overlap_add.OverlapAdd.add` does from its `size` on.
+        add: takes what became of each tile, as `mg.models.tiling.overlap_add.OverlapAdd.add` does from its `size` on.
         All tiles have one size: the last ones end at the edge, and more than two may then meet.
         """
         clips, (height, width) = len(frames[0]), (side // self.in_unit for side in frames[0].shape[3:])

@@ -14,15 +14,15 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from mg.data.transforms import covering_size, resize_and_crop
+from mg.io.frames import covering_size, resize_and_crop
 from mg.errors import InputError
 from mg.files import make_folder
 from mg.inference.options import MAX_SIZE
 from mg.io import image, video
 from mg.io.media import find_media, is_image
 from mg.metrics.metric import Metric
-from mg.metrics.report import clear_report, summary, summary_of, write_report
-from mg.metrics.tally import ClipScores, Tally
+from mg.evaluation.report import clear_report, summary, summary_of, write_report
+from mg.evaluation.tally import ClipScores, Tally
 
 logger = logging.getLogger(__name__)
 

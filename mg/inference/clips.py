@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mg.data.index import MEDIA, read_csv, require_folder
+from mg.data.file_lists import MEDIA, read_csv, require_folder
 from mg.errors import InputError
 from mg.inference.options import Options
 from mg.io import image, video
