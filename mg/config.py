@@ -1,33 +1,104 @@
-"""Recipes: flat YAML whose keys are the fields of config dataclasses; command-line flags are the same names again.
+"""Configurations: frozen dataclasses whose fields carry default, range and help; recipes and flags have their names.
 
-Annotations of those fields are made of int, float, str, bool, tuple[X, ...], tuple[X, Y] and None, joined by "|". They
-are read as text, since Python 3.9 cannot evaluate them.
+    @dataclass(frozen=True)
+    class Sizes:
+        steps: int = setting(10, "how long it goes on", least=1, unit="steps")
+        kind: str = setting("fast", "how it goes", choices=("fast", "slow"))
+        __post_init__ = check
+
+A recipe is flat YAML whose keys are the fields of such classes; mg/checks.py says which annotations they may have.
 """
 
 from __future__ import annotations
 
-import argparse
-import inspect
-from collections.abc import Mapping
-from dataclasses import MISSING, fields
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, field, fields
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
+from mg.checks import LARGEST, Rule, between, describe, fit, parse, parts
 from mg.errors import InputError
 from mg.files import require_file, whole_file
 
-_WORDS = {"int": "a whole number", "float": "a number", "str": "text", "bool": "True or False", "None": "None"}
-_TRUTH = {"true": True, "false": False}
+Config = TypeVar("Config")
+
+
+def setting(
+    default: Any,
+    help: str,
+    least: float | None = None,
+    most: float | None = None,
+    choices: tuple[str, ...] | Callable[[], tuple[str, ...]] | None = None,
+    unit: str = "",
+) -> Any:
+    """A field of a configuration. default: MISSING where one must be given. help: what it is, in a few words.
+
+    least, most: range of its numbers, ends included; choices: what its texts may be, or a function that says so when it
+    is asked; unit: of its numbers, such as "frames".
+    """
+    return field(default=default, metadata={"rule": Rule(help, least, most, choices, unit)})
+
+
+def check(config: Any) -> None:
+    """Check every field of a frozen dataclass by its annotation and its `setting`; to be called in `__post_init__`.
+
+    Lists become tuples, whole numbers floats where a field is one. Numbers must be finite, texts not empty. Raises
+    InputError, naming the field, the value, the rule and the remedy.
+    """
+    for one in fields(config):
+        object.__setattr__(config, one.name, _checked(one, getattr(config, one.name)))
+
+
+def from_mapping(cls: type[Config], mapping: Mapping[str, Any], what: str = "config") -> Config:
+    """An instance of a configuration class from all that a file says of it: the one builder for all files.
+
+    Missing keys take their defaults. Raises InputError, which begins with `what`, for what is no mapping, for unknown
+    and missing keys (the nearest one is named), and for what the class itself refuses.
+    """
+    if not isinstance(mapping, Mapping):
+        raise InputError(f"{what} is a {type(mapping).__name__}, but must be a mapping of names to values; correct it")
+    try:
+        return build((cls,), mapping)[0]
+    except InputError as error:
+        raise InputError(f"{what}: {error}") from None
+
+
+def build(classes: tuple[type, ...], *mappings: Mapping[str, Any]) -> tuple:
+    """One instance of each class from all mappings; later ones win. Raises InputError as `from_mapping` does."""
+    known = fields_of(classes)
+    given = {name: value for mapping in mappings for name, value in mapping.items()}
+    unknown = [name for name in given if name not in known]
+    if unknown:
+        nearest = get_close_matches(str(unknown[0]), known, 1, 0.0)
+        hint = f"; did you mean {nearest[0]}? Correct or remove it" if nearest else "; remove it"
+        raise InputError(f"unknown key {', '.join(map(str, unknown))}{hint}")
+    missing = [one.name for one in known.values() if one.name not in given and default_of(one) is MISSING]
+    if missing:
+        raise InputError(f"{', '.join(missing)} must be given: there is no default")
+    return tuple(cls(**{f.name: given[f.name] for f in fields(cls) if f.name in given}) for cls in classes)
+
+
+def as_mapping(*instances: Any) -> dict[str, Any]:
+    """All fields of the instances as YAML and JSON hold them; `build` makes equal instances of it."""
+    fields_of(tuple(type(instance) for instance in instances))
+    return {f.name: _listed(getattr(instance, f.name)) for instance in instances for f in fields(instance)}
+
+
+def defaults(*classes: type) -> dict[str, Any]:
+    """The default of every field that has one, as `as_mapping` gives values."""
+    values = {one.name: default_of(one) for cls in classes for one in fields(cls)}
+    return {name: _listed(value) for name, value in values.items() if value is not MISSING}
 
 
 def read_recipe(path: Path | str) -> dict[str, Any]:
     """Read a YAML file of `name: value` lines. Refuses duplicate names, and whatever is not such a file."""
     path = require_file(path, "a recipe (YAML)")
     try:
-        loader = yaml.SafeLoader(path.read_bytes())
+        loader = _Loader(path.read_bytes())
         node = loader.get_single_node()
         _check_names(path, node)
         return loader.construct_document(node)
@@ -43,56 +114,90 @@ def read_recipe(path: Path | str) -> dict[str, Any]:
 def write_recipe(path: Path | str, mapping: Mapping[str, Any]) -> None:
     """Write what `read_recipe` reads, in the order of `mapping`."""
     with whole_file(path) as part:
-        part.write_text(yaml.safe_dump(dict(mapping), sort_keys=False, allow_unicode=True), encoding="utf-8")
+        text = yaml.dump(dict(mapping), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+        part.write_text(text, encoding="utf-8")
 
 
-def add_flags(parser: argparse.ArgumentParser, *classes: type) -> None:
-    """Add a flag for each field of the classes, with their docstrings as explanations.
+def explain(one: Field) -> str:
+    """What a field is, its unit, what it may be, and its default, in one sentence."""
+    rule, default = rule_of(one), default_of(one)
+    facts = [rule.help, rule.unit and f"in {rule.unit}", between(rule.least, rule.most)]
+    facts.append(rule.allowed and f"one of {', '.join(rule.allowed)}")
+    end = "required" if default is MISSING else f"default: {written(default)}"
+    return f"{', '.join(filter(None, facts))} ({end})".lstrip()
 
-    A flag that is not given leaves nothing in the parsed arguments.
-    """
-    _annotations(classes)
+
+def fields_of(classes: tuple[type, ...]) -> dict[str, Field]:
+    """Fields by name. Raises ValueError when two classes share a name: a mistake in the program."""
+    known = {}
     for cls in classes:
-        title, _, text = inspect.getdoc(cls).partition("\n")
-        group = parser.add_argument_group(title.rstrip("."), text.strip().replace("%", "%%"))
-        for field in fields(cls):
-            _add_flag(group, field.name, field.type, "" if field.default is MISSING else f"default {field.default}")
+        for one in fields(cls):
+            if one.name in known:
+                raise ValueError(f"{cls.__name__}.{one.name}: another config has a field of that name")
+            known[one.name] = one
+    return known
 
 
-def given_flags(arguments: argparse.Namespace, *classes: type) -> dict[str, Any]:
-    """The parsed arguments that are fields of the classes: what the command line says, for `build`."""
-    known = _annotations(classes)
-    return {name: value for name, value in vars(arguments).items() if name in known}
+def rule_of(one: Field) -> Rule:
+    """What its `setting` says of a field."""
+    return one.metadata.get("rule", Rule())
 
 
-def build(classes: tuple[type, ...], *mappings: Mapping[str, Any]) -> tuple:
-    """One instance of each class from all mappings; later ones win.
-
-    Raises InputError for unknown and missing names and for values of another type. A float may be given as a whole
-    number or as text (YAML reads 1e-6 as text), a tuple as a list.
-    """
-    known = _annotations(classes)
-    given = {name: value for mapping in mappings for name, value in mapping.items()}
-    _require_known(given, known)
-    values = {name: _typed(name, value, known[name]) for name, value in given.items()}
-    required = [f.name for cls in classes for f in fields(cls) if f.default is f.default_factory is MISSING]
-    missing = [name for name in required if name not in values]
-    if missing:
-        raise InputError(f"{', '.join(missing)} must be given, in the recipe or as --{missing[0]}")
-    return tuple(cls(**{f.name: values[f.name] for f in fields(cls) if f.name in values}) for cls in classes)
+def default_of(one: Field) -> Any:
+    """A field's default, or MISSING."""
+    return one.default if one.default_factory is MISSING else one.default_factory()
 
 
-def as_mapping(*instances: Any) -> dict[str, Any]:
-    """All fields of the instances as YAML and JSON hold them; `build` makes equal instances of it."""
-    _annotations(tuple(type(instance) for instance in instances))
-    values = {f.name: getattr(instance, f.name) for instance in instances for f in fields(instance)}
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+def written(value: Any) -> str:
+    """A value as one writes it on the command line."""
+    if isinstance(value, tuple) and value:
+        return " ".join("x".join(map(str, part)) if isinstance(part, tuple) else str(part) for part in value)
+    return "none" if value is None or value == () else str(value)
 
 
-def defaults(*kinds: type) -> dict[str, Any]:
-    """The default of every field that has one, as `as_mapping` gives values."""
-    values = {f.name: f.default for kind in kinds for f in fields(kind) if f.default is not MISSING}
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+def _checked(one: Field, value: Any) -> Any:
+    """The value as its field's annotation has it. Raises InputError."""
+    rule, forms = rule_of(one), parse(one.type)
+    try:
+        fitted = fit(value, forms)
+    except ValueError:
+        raise _refused(one, value) from None
+    for part in parts(fitted):
+        if isinstance(part, str) and not part.strip():
+            raise InputError(f"{one.name} is an empty name; name one, or leave it out")
+        if isinstance(part, float) and not abs(part) <= LARGEST:
+            raise InputError(f"{one.name}={part!r} must be finite, and no larger than {LARGEST:g}; correct it")
+        if not rule.takes(part):
+            raise _refused(one, value)
+    return fitted
+
+
+def _refused(one: Field, value: Any) -> InputError:
+    """The error for a value that is of another type, out of range or none of the choices."""
+    rule, default = rule_of(one), default_of(one)
+    if rule.allowed:
+        return InputError(f"{one.name}={value!r:.60} is unknown; use one of {', '.join(rule.allowed)}")
+    wanted = describe(parse(one.type), between(rule.least, rule.most))
+    remedy = "" if default in (MISSING, None, ()) else f", or leave it out for {written(default)}"
+    return InputError(f"{one.name}={value!r:.60} must be {wanted}; correct it{remedy}")
+
+
+def _listed(value: Any) -> Any:
+    """Tuples, however deep, as lists."""
+    return [_listed(part) for part in value] if isinstance(value, tuple) else value
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML whose numbers may be written 1e-6, which YAML 1.1 takes for text."""
+
+
+class _Dumper(yaml.SafeDumper):
+    """Its counterpart, which quotes texts that look like such numbers."""
+
+
+for _side in (_Loader, _Dumper):
+    _number = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$")
+    _side.add_implicit_resolver("tag:yaml.org,2002:float", _number, list("-+0123456789"))
 
 
 def _check_names(path: Path, node: yaml.Node | None) -> None:
@@ -107,104 +212,3 @@ def _check_names(path: Path, node: yaml.Node | None) -> None:
         if key.value in seen:
             raise InputError(f"'{path}' line {line}: {key.value} stands in line {seen[key.value]} too; remove one")
         seen[key.value] = line
-
-
-def _annotations(classes: tuple[type, ...]) -> dict[str, str]:
-    """Field name -> annotation as text. Raises ValueError when two classes share a name: a mistake in the program."""
-    known = {}
-    for cls in classes:
-        for field in fields(cls):
-            if field.name in known:
-                raise ValueError(f"{cls.__name__}.{field.name}: another config has a field of that name")
-            known[field.name] = field.type
-    return known
-
-
-def _require_known(given: Mapping[str, Any], known: Mapping[str, str]) -> None:
-    unknown = [name for name in given if name not in known]
-    if unknown:
-        nearest = get_close_matches(str(unknown[0]), known, 1, 0.0)
-        raise InputError(f"unknown key {', '.join(map(str, unknown))}; did you mean {nearest[0]}? Correct or remove it")
-
-
-def _typed(name: str, value: Any, annotation: str) -> Any:
-    for form in annotation.split(" | "):
-        try:
-            return _fit(value, form)
-        except (ValueError, OverflowError):
-            continue
-    raise InputError(f"{name}={value!r:.60} must be {_wanted(annotation)}; correct it")
-
-
-def _fit(value: Any, form: str) -> Any:
-    """`value` as the type `form`, one alternative of an annotation. Raises ValueError when it is something else."""
-    if form.startswith("tuple["):
-        return _fit_tuple(value, form[len("tuple[") : -1].split(", "))
-    if form == "float" and type(value) in (int, str):
-        return float(value)
-    if type(value).__name__.replace("NoneType", "None") != form:
-        raise ValueError
-    return value
-
-
-def _fit_tuple(value: Any, items: list[str]) -> tuple:
-    if not isinstance(value, (list, tuple)):
-        raise ValueError
-    if items[-1] == "...":
-        items = items[:1] * len(value)
-    if len(items) != len(value):
-        raise ValueError
-    return tuple(_fit(part, item) for part, item in zip(value, items))
-
-
-def _wanted(annotation: str) -> str:
-    words = []
-    for form in annotation.split(" | "):
-        items = form[len("tuple[") : -1].split(", ") if form.startswith("tuple[") else []
-        count = "" if "..." in items else f"{len(items)} "
-        words.append(f"a list of {count}values, each {_WORDS[items[0]]}" if items else _WORDS[form])
-    return " or ".join(words)
-
-
-def _add_flag(group: Any, name: str, annotation: str, note: str) -> None:
-    forms = annotation.split(" | ")
-    several = [form for form in forms if form.startswith("tuple[")]
-    words = [form for form in forms if form not in several]
-    parts = [form[len("tuple[") :].split(",")[0].rstrip("]") for form in several]
-
-    def from_text(text: str) -> Any:
-        return _from_text(text, words + parts)
-
-    settings = {"type": from_text, "default": argparse.SUPPRESS, "help": note.replace("%", "%%")}
-    if several:
-        group.add_argument(f"--{name}", nargs="+", action=_OneOrMore, single=tuple(words), metavar="X", **settings)
-    elif "bool" in words:
-        group.add_argument(f"--{name}", nargs="?", const=True, metavar="True|False", **settings)
-    else:
-        group.add_argument(f"--{name}", metavar="X", **settings)
-
-
-class _OneOrMore(argparse.Action):
-    """Keeps one word as a single value where the field also takes one, several as a tuple."""
-
-    def __init__(self, *args: Any, single: tuple[str, ...], **settings: Any):
-        super().__init__(*args, **settings)
-        self.single = single
-
-    def __call__(self, parser, namespace, values, option_string=None):
-        alone = len(values) == 1 and type(values[0]).__name__.replace("NoneType", "None") in self.single
-        setattr(namespace, self.dest, values[0] if alone else tuple(values))
-
-
-def _from_text(text: str, forms: list[str]) -> Any:
-    if "None" in forms and text.lower() == "none":
-        return None
-    if "bool" in forms and text.lower() in _TRUTH:
-        return _TRUTH[text.lower()]
-    for form, kind in (("int", int), ("float", float), ("str", str)):
-        if form in forms:
-            try:
-                return kind(text)
-            except ValueError:
-                continue
-    raise argparse.ArgumentTypeError(f"{text!r} must be {' or '.join(dict.fromkeys(_WORDS[form] for form in forms))}")

@@ -1,16 +1,11 @@
-"""Where CPU and Ascend differ: device, mode and number type. Also how a script ends."""
+"""Where CPU and Ascend differ: device, mode and number type."""
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
-import signal
-import sys
-from typing import Callable
 
 import mindspore as ms
-from tqdm.contrib.logging import logging_redirect_tqdm
 
 from mg.errors import InputError
 
@@ -64,44 +59,6 @@ def compute_dtype(name: str) -> ms.Type:
     if name == "bf16" and on_cpu():
         raise InputError("dtype=bf16 does not run on a CPU: MindSpore has no bf16 CPU kernels; use fp32 or fp16")
     return _DTYPES[name]
-
-
-class ArgumentParser(argparse.ArgumentParser):
-    """argparse's, but flags are not abbreviated, and a wrong command line is one line like all other errors."""
-
-    def __init__(self, description: str, formatter_class: type = argparse.RawDescriptionHelpFormatter):
-        super().__init__(description=description, formatter_class=formatter_class, allow_abbrev=False)
-
-    def error(self, message: str) -> None:
-        raise InputError(f"{message}; see --help")
-
-
-def run_script(main: Callable[[], int | None]) -> None:
-    """Run a script's `main` and exit: 0 or its return value; 2 and one line for wrong input; 130 when interrupted.
-
-    SIGTERM interrupts like Ctrl-C, so that unfinished files are removed.
-    """
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        with logging_redirect_tqdm():
-            code = main() or 0
-    except InputError as error:
-        code = _stop(f"error: {error}", 2)
-    except BrokenPipeError:  # whoever read the output has closed it
-        sys.stdout = None
-        code = 0
-    except (OSError, MemoryError) as error:
-        code = _stop(f"error: {getattr(error, 'filename', None) or type(error).__name__}: {error}", 2)
-    except KeyboardInterrupt:
-        code = _stop("interrupted: files that were not finished have been removed", 130)
-    sys.exit(code)
-
-
-def _stop(message: str, code: int) -> int:
-    if sys.stderr is not None:
-        sys.stderr.write(message.replace("\n", "\\n") + "\n")
-    return code
 
 
 def _require(field: str, value: str, allowed: tuple[str, ...]) -> None:

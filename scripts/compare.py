@@ -5,14 +5,14 @@ For any codec: --real_video_dir holds the originals, --generated_video_dir what 
 
 import argparse
 
-from mg import runtime
+from mg import cli, runtime
 from mg.inference import flags
 from mg.evaluation.compare import Sampling, compare
 from mg.metrics.choose import choose_metrics
 
 
 def parse_args() -> argparse.Namespace:
-    parser = runtime.ArgumentParser(description=__doc__)
+    parser = cli.ArgumentParser(description=__doc__)
     parser.add_argument("--real_video_dir", required=True, help="folder of originals")
     parser.add_argument("--generated_video_dir", required=True, help="folder of reconstructions")
     parser.add_argument("--output_path", default="samples/evaluation", help="folder for results (default: %(default)s)")
@@ -37,4 +37,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    runtime.run_script(main)
+    cli.run_script(main)

@@ -7,13 +7,13 @@ Files that scripts/encode_tae.py wrote give videos of the recorded frames, size 
 import argparse
 from fractions import Fraction
 
-from mg import runtime
+from mg import cli, runtime
 from mg.inference import flags
 from mg.inference.decode import decode_files
 
 
 def parse_args() -> argparse.Namespace:
-    parser = runtime.ArgumentParser(description=__doc__)
+    parser = cli.ArgumentParser(description=__doc__)
     parser.add_argument("--input", required=True, help="a file of latents, or a folder of them")
     parser.add_argument("--output_path", default="samples/decoded", help="folder for results (default: %(default)s)")
     parser.add_argument("--scaled", action="store_true", help="the latents are (z - shift) * scaling; undo that first")
@@ -37,4 +37,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    runtime.run_script(main)
+    cli.run_script(main)

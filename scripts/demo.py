@@ -5,14 +5,14 @@ Works without a network. Only this computer can open it, unless --host says othe
 
 import argparse
 
-from mg import runtime
+from mg import cli, runtime
 from mg.demo.limits import Limits
 from mg.inference import flags
 from mg.inference.models import Models
 
 
 def parse_args() -> argparse.Namespace:
-    parser = runtime.ArgumentParser(description=__doc__)
+    parser = cli.ArgumentParser(description=__doc__)
     flags.add_model_flags(parser)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=7860, help="port to listen on (default: %(default)s)")
@@ -34,4 +34,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    runtime.run_script(main)
+    cli.run_script(main)

@@ -5,7 +5,7 @@ A run that was interrupted goes on where it was. Under msrun, ranks share the cl
 
 import argparse
 
-from mg import runtime
+from mg import cli, runtime
 from mg.inference import flags
 from mg.inference.encode import encode_files
 from mg.inference.options import Options
@@ -15,7 +15,7 @@ from mg.distributed import start
 
 
 def parse_args() -> argparse.Namespace:
-    parser = runtime.ArgumentParser(description=__doc__)
+    parser = cli.ArgumentParser(description=__doc__)
     flags.add_source_flags(parser)
     parser.add_argument("--output_path", required=True, help="folder of the cache")
     parser.add_argument(
@@ -45,4 +45,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    runtime.run_script(main)
+    cli.run_script(main)

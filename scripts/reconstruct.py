@@ -6,7 +6,7 @@ Without arguments: a sample clip, with the model that ships with the package, to
 
 import argparse
 
-from mg import runtime
+from mg import cli, runtime
 from mg.inference import flags
 from mg.inference.options import Options
 from mg.inference.outputs import SAVED
@@ -17,7 +17,7 @@ from mg.distributed import start
 
 
 def parse_args() -> argparse.Namespace:
-    parser = runtime.ArgumentParser(description=__doc__)
+    parser = cli.ArgumentParser(description=__doc__)
     flags.add_source_flags(parser)
     parser.add_argument("--output_path", default="samples/recons", help="folder for results (default: %(default)s)")
     flags.add_model_flags(parser)
@@ -62,4 +62,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    runtime.run_script(main)
+    cli.run_script(main)

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import argparse
 
-from mg import runtime
-from mg.config import add_flags, build, given_flags, read_recipe
+from mg import cli
+from mg.cli import add_flags, given_flags
+from mg.config import build, read_recipe
 from mg.errors import InputError
 from mg.training.loop import RECIPE, Recipe, train
 
 
 def parse_args(arguments: list[str] | None = None) -> tuple[Recipe, argparse.Namespace]:
-    parser = runtime.ArgumentParser(description=__doc__)
+    parser = cli.ArgumentParser(description=__doc__)
     parser.add_argument("--config", help="a recipe, such as configs/tae/train/mixed_256x256x32.yaml")
     parser.add_argument("--output_path", required=True, help="the run folder")
     parser.add_argument(
@@ -41,4 +42,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    runtime.run_script(main)
+    cli.run_script(main)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import pytest
 import yaml
 
-from mg.config import add_flags, as_mapping, build, given_flags, read_recipe, write_recipe
+from mg.cli import add_flags, given_flags
+from mg.config import as_mapping, build, read_recipe, write_recipe
 from mg.data.config import DataConfig
 from mg.errors import InputError
 from mg.losses.objective import ObjectiveConfig

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mg import runtime
+from mg import cli
 from mg.checks import require_whole
 from mg.errors import InputError
 from mg.files import make_folder, require_file, whole_file
@@ -135,7 +135,7 @@ def picture(results: list[Results], names: list[str], index: int) -> np.ndarray:
 
 
 def main() -> None:
-    parser = runtime.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = cli.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", nargs="+", required=True, help="name=folder, in the order of the table")
     parser.add_argument("--frame", type=int, default=GROUP, help="shown in the picture (default: %(default)s)")
     parser.add_argument("--output_path", default="comparison", help="without suffix (default: %(default)s)")
@@ -161,4 +161,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    runtime.run_script(main)
+    cli.run_script(main)

@@ -2,14 +2,14 @@
 
 import argparse
 
-from mg import files, runtime
+from mg import cli, files
 from mg.models import weights
 from mg.models.tae.config import TAEConfig
 from mg.models.tae.convert import convert
 
 
 def parse_args() -> argparse.Namespace:
-    parser = runtime.ArgumentParser(description=__doc__)
+    parser = cli.ArgumentParser(description=__doc__)
     parser.add_argument("--src", required=True, help="upstream's checkpoint, .ckpt or .safetensors")
     parser.add_argument("--target", required=True, help="the file to write, .ckpt or .safetensors")
     parser.add_argument(
@@ -40,4 +40,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    runtime.run_script(main)
+    cli.run_script(main)

@@ -3,7 +3,7 @@
 import argparse
 import logging
 
-from mg import files, runtime
+from mg import cli, files
 from mg.models.lpips import network
 from mg.models.lpips.convert import convert
 from mg.models import weights
@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 
 def parse_args() -> argparse.Namespace:
-    parser = runtime.ArgumentParser(description=__doc__)
+    parser = cli.ArgumentParser(description=__doc__)
     backbone = parser.add_mutually_exclusive_group(required=True)
     backbone.add_argument("--vgg", help="VGG16: torchvision's .pth, .safetensors or .npz; mindcv's .ckpt")
     backbone.add_argument("--alex", help="AlexNet: torchvision's .pth, .safetensors or .npz")
@@ -39,4 +39,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    runtime.run_script(main)
+    cli.run_script(main)

@@ -17,7 +17,7 @@ from benchmark_report import table
 from count_flops import Size, require_clips
 from tqdm import tqdm
 
-from mg import runtime
+from mg import cli, runtime
 from mg.config import read_recipe
 from mg.errors import InputError
 from mg.files import make_folder, whole_file
@@ -68,7 +68,7 @@ def _gb(key: str, index: int) -> Callable[[dict], str]:
 
 
 def parse_args() -> argparse.Namespace:
-    parser = runtime.ArgumentParser(description=__doc__)
+    parser = cli.ArgumentParser(description=__doc__)
     parser.add_argument("--model_config", help="YAML file of a TAE's sizes (default: TAE_CONFIG)")
     parser.add_argument("--frames", type=int, nargs="+", default=[1, 9, 17, 33], help="(default: %(default)s)")
     parser.add_argument("--size", type=int, nargs="+", default=[64], help="side, or height and width (default: 64)")
@@ -100,4 +100,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    runtime.run_script(main)
+    cli.run_script(main)

@@ -18,7 +18,7 @@ import av
 import numpy as np
 from tqdm import tqdm
 
-from mg import runtime
+from mg import cli
 from mg.checks import require_whole
 from mg.errors import InputError
 from mg.files import make_folder, whole_file
@@ -38,7 +38,7 @@ INFORMATION = 6  # the type of H.264's units of supplemental information
 
 
 def parse_args() -> argparse.Namespace:
-    parser = runtime.ArgumentParser(description=__doc__)
+    parser = cli.ArgumentParser(description=__doc__)
     flags.add_source_flags(parser)
     flags.add_clip_flags(parser)
     parser.add_argument("--bits", type=int, default=8, help="of each value of the latents (default: %(default)s)")
@@ -141,4 +141,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    runtime.run_script(main)
+    cli.run_script(main)

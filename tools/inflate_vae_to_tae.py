@@ -2,13 +2,13 @@
 
 import argparse
 
-from mg import files, runtime
+from mg import cli, files
 from mg.models import weights
 from mg.models.tae.inflate import inflate
 
 
 def parse_args() -> argparse.Namespace:
-    parser = runtime.ArgumentParser(description=__doc__)
+    parser = cli.ArgumentParser(description=__doc__)
     parser.add_argument("--src", required=True, help="a .safetensors file (diffusers or single-file), or its folder")
     parser.add_argument("--target", required=True, help="the file to write, .ckpt or .safetensors")
     parser.add_argument(
@@ -34,4 +34,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    runtime.run_script(main)
+    cli.run_script(main)

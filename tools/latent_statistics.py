@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from mg import runtime
+from mg import cli
 from mg.errors import InputError
 from mg.files import whole_file
 from mg.io.latents import find_latents, read_latents
@@ -87,7 +87,7 @@ def table(figures: dict[str, object]) -> str:
 
 
 def main() -> None:
-    parser = runtime.ArgumentParser(description=__doc__)
+    parser = cli.ArgumentParser(description=__doc__)
     parser.add_argument("--input", required=True, help="a cache of latents")
     parser.add_argument("--output_path", default="latent_statistics.json", help="JSON file (default: %(default)s)")
     args = parser.parse_args()
@@ -98,4 +98,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    runtime.run_script(main)
+    cli.run_script(main)

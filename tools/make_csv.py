@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from mg import runtime
+from mg import cli
 from mg.data import split
 from mg.data.file_lists import MEDIA, scan_folder
 from mg.files import make_folder
@@ -11,7 +11,7 @@ from mg.io import video
 
 
 def parse_args() -> argparse.Namespace:
-    parser = runtime.ArgumentParser(description=__doc__)
+    parser = cli.ArgumentParser(description=__doc__)
     parser.add_argument("--video_folder", required=True, help="the folder to which the names will be relative")
     parser.add_argument("--output_path", help="the folder for the two files (default: video_folder)")
     parser.add_argument("--images", action="store_true", help="list images too")
@@ -43,4 +43,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    runtime.run_script(main)
+    cli.run_script(main)

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from mg import runtime
+from mg import cli
 from mg.data.sample_clip import draw_sample_clip
 from mg.io.frames import resize_and_crop
 from mg.files import make_folder, whole_file
@@ -104,7 +104,7 @@ def measure(frames: int, height: int, width: int, flags: tuple[str, ...] | None)
 
 
 def main() -> None:
-    parser = runtime.ArgumentParser(description=__doc__)
+    parser = cli.ArgumentParser(description=__doc__)
     parser.add_argument("--case", nargs="+", default=list(CASES), choices=CASES)
     parser.add_argument("--output_path", default="memory.json", help="JSON file (default: %(default)s)")
     parser.add_argument("--one", type=int, nargs=3, help=argparse.SUPPRESS)
@@ -122,4 +122,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    runtime.run_script(main)
+    cli.run_script(main)

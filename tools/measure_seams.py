@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from mg import runtime
+from mg import cli, runtime
 from mg.io.frames import resize_and_crop
 from mg.errors import InputError
 from mg.files import make_folder, whole_file
@@ -116,7 +116,7 @@ def table(rows: dict[str, dict[str, dict]]) -> str:
 
 
 def main() -> None:
-    parser = runtime.ArgumentParser(description=__doc__)
+    parser = cli.ArgumentParser(description=__doc__)
     parser.add_argument("--input", required=True, help="a video, or a folder of videos")
     parser.add_argument("--ckpt_path", default=DEFAULT_WEIGHTS, help="weights of a TAE (default: the shipped model)")
     parser.add_argument("--output_path", default="seams.json", help="JSON file (default: %(default)s)")
@@ -154,4 +154,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    runtime.run_script(main)
+    cli.run_script(main)

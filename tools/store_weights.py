@@ -10,14 +10,14 @@ import argparse
 import json
 from pathlib import Path
 
-from mg import files, runtime
+from mg import cli, files
 from mg.errors import InputError
 from mg.models import weights
 from mg.models.tae.tae import TemporalAutoencoder
 
 
 def parse_args() -> argparse.Namespace:
-    parser = runtime.ArgumentParser(description=__doc__)
+    parser = cli.ArgumentParser(description=__doc__)
     parser.add_argument("--src", required=True, help="weights of a TAE, .ckpt or .safetensors")
     parser.add_argument("--target", required=True, help="the file to write, .ckpt or .safetensors")
     parser.add_argument(
@@ -58,4 +58,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    runtime.run_script(main)
+    cli.run_script(main)

@@ -13,8 +13,8 @@ from mg.models.weights import TensorFile
 
 def changed_script(path, change):
     """scripts/train_tae.py after some lines of Python that may change `loop`."""
-    lines = ["import sys", f"sys.path[:0] = [{str(ROOT / 'scripts')!r}]", "import train_tae", "from mg import runtime"]
-    lines += ["from mg.training import loop", change, "runtime.run_script(train_tae.main)"]
+    lines = ["import sys", f"sys.path[:0] = [{str(ROOT / 'scripts')!r}]", "import train_tae", "from mg import cli"]
+    lines += ["from mg.training import loop", change, "cli.run_script(train_tae.main)"]
     path.write_text("\n".join(lines))
     return path
 

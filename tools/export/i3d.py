@@ -9,7 +9,7 @@ from collections import OrderedDict
 import torch_to_onnx
 from torch_to_onnx import torch
 
-from mg import runtime
+from mg import cli
 from mg.errors import InputError
 from mg.files import require_file
 
@@ -160,4 +160,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    runtime.run_script(main)
+    cli.run_script(main)

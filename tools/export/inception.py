@@ -7,7 +7,7 @@ from collections import OrderedDict
 import torch_to_onnx
 from torch_to_onnx import torch
 
-from mg import runtime
+from mg import cli
 
 PUBLISHED = "pt_inception-2015-12-05-6726825d.pth"
 POOL = "pool"
@@ -157,4 +157,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    runtime.run_script(main)
+    cli.run_script(main)

@@ -17,7 +17,7 @@ from pathlib import Path
 import mindspore as ms
 from mindspore import Tensor, nn, ops
 
-from mg import runtime
+from mg import cli, runtime
 from mg.checks import require_whole
 from mg.errors import InputError
 from mg.files import make_folder, sha256, whole_file
@@ -27,7 +27,7 @@ from mg.models.tae.tae import DEFAULT_WEIGHTS, TemporalAutoencoder
 
 
 def parse_args() -> argparse.Namespace:
-    parser = runtime.ArgumentParser(description=__doc__)
+    parser = cli.ArgumentParser(description=__doc__)
     parser.add_argument("--ckpt_path", default=DEFAULT_WEIGHTS, help="weights of a TAE (default: the shipped model)")
     parser.add_argument("--output_path", default="exported", help="folder for the three files (default: %(default)s)")
     parser.add_argument("--frames", type=int, default=16, help="of a clip; 1 for images (default: %(default)s)")
@@ -93,4 +93,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    runtime.run_script(main)
+    cli.run_script(main)

@@ -9,7 +9,7 @@ import numpy as np
 import torch_to_onnx
 from torch_to_onnx import OPSET, TOLERANCE, onnx, torch
 
-from mg import runtime
+from mg import cli
 from mg.errors import InputError
 from mg.files import sha256, whole_file
 from mg.metrics.flow import OnnxFlow
@@ -35,7 +35,7 @@ class Flow(torch.nn.Module):
 
 
 def parse_args() -> argparse.Namespace:
-    parser = runtime.ArgumentParser(description=__doc__)
+    parser = cli.ArgumentParser(description=__doc__)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--weights", help="torchvision's raft_large_C_T_SKHT_V2-ff5fadd5.pth, or another of its RAFTs")
     source.add_argument("--random_seed", type=int, help="random weights instead, for tests: figures mean nothing")
@@ -112,4 +112,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    runtime.run_script(main)
+    cli.run_script(main)

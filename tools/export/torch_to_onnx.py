@@ -6,7 +6,7 @@ import sys
 import warnings
 from pathlib import Path
 
-from mg import runtime
+from mg import cli
 from mg.errors import InputError
 from mg.files import require_file, sha256, whole_file
 
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 def parse_args(description: str, weights: str, batch: int) -> argparse.Namespace:
     """--weights or --random_seed, --target and --batch_size."""
-    parser = runtime.ArgumentParser(description=description)
+    parser = cli.ArgumentParser(description=description)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--weights", help=weights)
     source.add_argument("--random_seed", type=int, help="random weights instead, for tests: figures mean nothing")
