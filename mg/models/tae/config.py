@@ -88,6 +88,16 @@ class TAEConfig:
         """Frames, rows and columns per latent: every level but the last halves all three."""
         return 2 ** (len(self.ch_mult) - 1)
 
+    @property
+    def space_compression(self) -> int:
+        """Rows and columns per latent row and column."""
+        return self.compression
+
+    @property
+    def channels_in_latent(self) -> int:
+        """Latent channels."""
+        return self.z_channels
+
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> TAEConfig:
         """Build from a mapping; missing keys take their defaults, unknown keys raise InputError naming them."""

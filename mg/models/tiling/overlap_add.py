@@ -1,53 +1,76 @@
-"""What tiles and windows become, added up in the frames that they share."""
+"""What tiles and windows become, added up where they meet."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 
-class OverlapAdd:
-    """Frames of a stream that are not done with: an fp32 array (B, C, T, H, W) for each latent frame.
+@dataclass
+class _Unit:
+    """Samples start to stop of a stream (stop excluded); sums: (B, C, stop - start, H, W) fp32 once there are some."""
 
-    begins: where a latent frame begins, counted in frames.
+    start: int
+    stop: int
+    sums: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Spot:
+    """Where a tile lies: clips of the batch, rows and columns of all (in samples), and the weights (h, w) inside it."""
+
+    clips: slice
+    rows: slice
+    columns: slice
+    weights: np.ndarray
+
+
+class OverlapAdd:
+    """Samples of a stream that are not done with, in units that are handed over one after the other.
+
+    size: (B, H, W) of all.
     """
 
-    def __init__(self, begins: Callable[[int], int]):
-        self.begins = begins
-        self.sums: dict[int, np.ndarray] = {}
+    def __init__(self):
+        self.units: deque[_Unit] = deque()
 
-    def scale(self, first: int, weights: np.ndarray) -> None:
-        """Multiply as many frames as there are weights, from latent frame `first` on."""
-        for latent, frames in self._latents(first, len(weights)):
-            self.sums[latent] *= weights[frames, None, None]
+    def extend(self, edges: Sequence[int]) -> None:
+        """Units between neighbouring edges come to be, as far as they lie behind those that there are."""
+        known = self.units[-1].stop if self.units else edges[0]
+        self.units.extend(_Unit(start, stop) for start, stop in zip(edges, edges[1:]) if known <= start < stop)
 
-    def add(
-        self, first: int, weights: np.ndarray, size: tuple[int, ...], place: tuple, tile: np.ndarray, inside: np.ndarray
-    ) -> None:
-        """Add a tile whose frames begin with latent frame `first`, weighted over time and, by `inside`, over h and w.
+    def scale(self, start: int, weights: np.ndarray) -> None:
+        """Multiply the samples from `start` on by one weight each."""
+        for unit, inside, here in self._met(start, len(weights)):
+            if unit.sums is not None:
+                unit.sums[:, :, inside] *= weights[here, None, None]
 
-        size: (B, H, W) of all; place: index of the tile in (B, C, T, H, W). Frames beyond the weights are left out.
+    def add(self, start: int, weights: np.ndarray, size: tuple[int, int, int], spot: Spot, tile: np.ndarray) -> None:
+        """Add a tile (B, C, T, h, w) whose samples begin at `start`, weighted over time and within the spot.
+
+        Samples beyond the weights are left out.
         """
-        for latent, frames in self._latents(first, len(weights)):
-            if not weights[frames].any():
+        for unit, inside, here in self._met(start, len(weights)):
+            if not weights[here].any():
                 continue
-            if latent not in self.sums:
+            if unit.sums is None:
                 batch, height, width = size
-                shape = batch, tile.shape[1], frames.stop - frames.start, height, width
-                self.sums[latent] = np.zeros(shape, np.float32)
-            part = self.sums[latent][place]
-            for index, frame in enumerate(range(frames.start, frames.stop)):  # all at once would be one buffer more
-                part[:, :, index] += tile[:, :, frame] * (weights[frame] * inside)
+                unit.sums = np.zeros((batch, tile.shape[1], unit.stop - unit.start, height, width), np.float32)
+            part = unit.sums[spot.clips, :, inside, spot.rows, spot.columns]
+            for index, sample in enumerate(range(here.start, here.stop)):  # all at once would be one buffer more
+                part[:, :, index] += tile[:, :, sample] * (weights[sample] * spot.weights)
 
-    def take(self, latent: int) -> np.ndarray:
-        """Hand the frames of a latent frame over."""
-        return self.sums.pop(latent)
+    def take(self, stop: int) -> Iterator[np.ndarray]:
+        """Hand the units over that end at or before `stop`."""
+        while self.units and self.units[0].stop <= stop:
+            yield self.units.popleft().sums
 
-    def _latents(self, first: int, count: int) -> list[tuple[int, slice]]:
-        """Latent frames that `count` frames make up, from `first` on, and which of the frames are theirs."""
-        start, found, latent = self.begins(first), [], first
-        while self.begins(latent) < start + count:
-            found.append((latent, slice(self.begins(latent) - start, self.begins(latent + 1) - start)))
-            latent += 1
-        return found
+    def _met(self, start: int, count: int) -> Iterator[tuple[_Unit, slice, slice]]:
+        """Units that `count` samples from `start` on lie in; which samples of the unit, and which of these."""
+        for unit in self.units:
+            first, last = max(unit.start, start), min(unit.stop, start + count)
+            if first < last:
+                yield unit, slice(first - unit.start, last - unit.start), slice(first - start, last - start)

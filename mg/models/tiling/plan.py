@@ -27,14 +27,18 @@ class Window:
         return self.stop - self.start
 
 
-def check_tile(field: str, tile: int, overlap: int, multiple: int) -> None:
+def check_tile(field: str, tile: int, overlap: int, first: int, step: int) -> None:
     """Raise InputError, naming `field`, unless tile and overlap can be used.
 
-    Both must be whole multiples of `multiple`, the tile positive, the overlap from 0 to less than the tile.
+    A model takes `first` samples to one, and `step` more to each one more: the tile must be so many, and the overlap a
+    multiple of the step from 0 to less than the tile.
     """
     overlap_field = field.replace("tile", "overlap")
-    check_multiple(field, tile, 1, multiple)
-    check_multiple(overlap_field, overlap, 0, multiple)
+    if first == step:
+        check_multiple(field, tile, 1, step)
+    elif not is_whole(tile) or tile < first or (tile - first) % step:
+        raise InputError(f"{field}={tile!r} must be {first} and a multiple of {step}, as the model takes frames")
+    check_multiple(overlap_field, overlap, 0, step)
     if overlap >= tile:
         raise InputError(f"{overlap_field}={overlap} must be less than {field}={tile}, or tiles would not move on")
 

@@ -1,110 +1,134 @@
-"""A stream cut into windows over time, and what became of them put together again."""
+"""A stream cut into windows over time: blended with their neighbours, on their own, or carrying a state along."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
 from mg.errors import InputError
-from mg.models.tiling.overlap_add import OverlapAdd
 from mg.models.tiling.plan import rising
+from mg.models.tiling.tiles import Codec, Tiles
 
 
 @dataclass(frozen=True)
-class TimeWindows:
-    """Windows over time: window k begins at latent frame k * (tile - overlap) and is `tile` latent frames long.
+class Window:
+    """A stretch of a stream that goes through the model in one.
 
-    Computed are `context` latent frames more on either side; the first window, which has nothing before it, looks as
-    much further ahead, so that all have one length. See `mg.models.tiling.plan.windows`.
-    into, out: where a latent frame begins, counted in what comes in and in what goes out.
+    into, out: (start, stop) of the samples that go in, and of those that come out, stop excluded.
+    dropped, shared: how many samples of what comes out do not count, and up to which one they are blended with what
+    is there already. edges: where the pieces begin and end in which the stream is handed over, up to the last sample
+    that counts. done: the sample up to which the stream is finished once this window is added.
     """
 
-    tile: int
-    overlap: int
-    context: int
-    into: Callable[[int], int]
-    out: Callable[[int], int]
-    blend: str
+    into: tuple[int, int]
+    out: tuple[int, int]
+    dropped: int
+    shared: int
+    edges: tuple[int, ...]
+    done: int
 
-    def process(
-        self, frames: Iterable[np.ndarray], process: Callable[[list[np.ndarray], list, Callable], list]
-    ) -> Iterator[np.ndarray]:
-        """Process the windows, blend their overlaps, and yield, latent frame by latent frame, what is done with.
+    def weights(self, blend: str) -> tuple[np.ndarray, np.ndarray]:
+        """Weights of the samples that come out, and of the ramp among them, fp32."""
+        weights = np.ones(self.edges[-1] - self.out[0], np.float32)
+        ramp = rising(self.shared - self.dropped, blend).astype(np.float32)
+        weights[: self.dropped], weights[self.dropped : self.shared] = 0, ramp[: len(weights) - self.dropped]
+        return weights, ramp
 
-        frames: one by one, (B, C, 1, H, W), of one size. process: samples of a window, states of the window before, and
-        what adds a tile up (see `OverlapAdd.add`) -> states.
-        A last window that is shorter than its fellows is filled up by repeating its last sample, and its surplus
-        dropped: one graph serves all. A stream no longer than a tile is taken as it is.
+
+class Timeline:
+    """Where windows lie: window k begins at latent frame k * (tile - overlap) and is `tile` latent frames long.
+
+    blend: windows overlap; computed are `context` latent frames more on either side. The first window, which has
+    nothing before it, looks as much further ahead, so that all have one length. Each is a clip of its own to the model,
+    and ends where a latent frame does.
+    restart: windows of so many frames that know nothing of each other, the last one as long as what is left.
+    carry: windows follow each other, and the model's state goes along.
+
+    encoding: frames come in and latent frames go out; else the other way round. frames: of the whole clip, where
+    decoding knows it.
+    """
+
+    def __init__(self, codec: Codec, tiles: Tiles, encoding: bool, frames: int | None = None):
+        self.codec, self.encoding, self.frames, self.mode = codec, encoding, frames, tiles.time_mode
+        name = "encode" if encoding else "decode"
+        self.tile_frames = getattr(tiles, f"{name}_tile")
+        self.tile = codec.window_latents(self.tile_frames)
+        self.overlap = tiles.in_latents(codec, getattr(tiles, f"{name}_overlap"))
+        self.context = tiles.in_latents(codec, tiles.encode_context) if encoding else 0
+
+    def cut(self, samples: Iterable[np.ndarray]) -> Iterator[tuple[Window, list[np.ndarray]]]:
+        """Windows of a stream of single samples, (B, C, 1, H, W) of one size, and the samples of each.
+
+        A last window that is shorter than its fellows is filled up by repeating its last sample: one graph serves all.
+        A stream no longer than a tile is taken as it is, and so is what restarts. At most one window of samples is
+        held, in arrays that are filled anew as windows move on: use them before the next one.
         """
-        sums, states = OverlapAdd(self.out), []
-        for start, stop, samples, last in self.windows(frames):
-            begin = self.begin(start)
-            weights = np.ones(self.out(stop) - self.out(begin), np.float32)
-            if start:
-                dropped, shared = (self.out(latent) - self.out(begin) for latent in (start, start + self.overlap))
-                ramp = rising(shared - dropped, self.blend).astype(np.float32)
-                sums.scale(start, 1 - ramp)
-                weights[:dropped], weights[dropped:shared] = 0, ramp
-            states = process(samples, states, partial(sums.add, begin, weights))
-            if states and (self.overlap or self.context):
-                raise InputError(
-                    "this model hands a state from window to window, which can then share nothing; "
-                    "set encode_overlap, encode_context and decode_overlap to 0"
-                )
-            for latent in range(start, stop if last else start + self.step):
-                yield sums.take(latent)
-
-    def windows(self, frames: Iterable[np.ndarray]) -> Iterator[tuple[int, int, list[np.ndarray], bool]]:
-        """Cut a stream: first and last latent frame, samples (with context) and whether it is the last, of each window.
-
-        Samples lie in one array for each latent frame. These arrays are all that is ever held, and are filled anew as
-        windows move on: use them before the next one.
-        """
-        start, stop, room, ring = 0, 0, 0, []  # stop, room: where the last array begun ends, and what it still takes
-        for frame in frames:
-            if not room:
-                while stop == self.begin(start) + self.length:
-                    yield start, start + self.tile, self._samples(ring, start), False
-                    done = self.begin(start + self.step) - self.begin(start)
-                    ring, start = ring[done:] + ring[:done], start + self.step
-                if stop - self.begin(start) == len(ring):
-                    most = self.into(2) - self.into(1)  # a causal model's first latent frame takes fewer
-                    ring.append(np.empty((*frame.shape[:2], most, *frame.shape[3:]), frame.dtype))
-                room, stop = self.into(stop + 1) - self.into(stop), stop + 1
-            at = self.into(stop) - self.into(stop - 1) - room
-            ring[stop - 1 - self.begin(start)][:, :, at : at + 1] = frame
-            room -= 1
-        if not stop:
+        held, filled, number, window = [], 0, 0, self.window(0)
+        for sample in samples:
+            while filled == window.into[1] - window.into[0]:
+                yield window, held[:filled]
+                number, before = number + 1, window
+                window = self.window(number)
+                moved = window.into[0] - before.into[0]
+                held, filled = held[moved:] + held[:moved], filled - moved
+            if filled == len(held):
+                held.append(np.empty_like(sample))
+            held[filled][:] = sample
+            filled += 1
+        if not filled:
             raise InputError("the stream is empty; give it at least one frame")
-        if stop > self.tile:
-            ring += [np.empty_like(ring[0]) for _ in range(self.length - len(ring))]
-        samples, last = self._samples(ring, start), stop - 1 - self.begin(start)
-        filled = samples[last].shape[2] - room
-        if stop > self.tile:
-            final = samples[last][:, :, filled - 1 : filled].copy()
-            for array in (samples[last][:, :, filled:], *samples[last + 1 :]):
-                array[:] = final
+        window = self.window(number, window.into[0] + filled)
+        length = window.into[1] - window.into[0]
+        held = held[:length] + [np.empty_like(held[0]) for _ in range(length - len(held))]
+        for array in held[filled:]:
+            array[:] = held[filled - 1]
+        yield window, held
+
+    def window(self, number: int, end: int | None = None) -> Window:
+        """Window `number`; the last one of a stream that ends after so many samples, if `end` is given."""
+        start = number * (self.tile - self.overlap)
+        first = max(0, start - self.context)
+        stop = first + self.tile + 2 * self.context
+        into, out = (self._span(first, stop, encoding) for encoding in (self.encoding, not self.encoding))
+        kept = start + self.tile
+        if end is not None:
+            kept = self._latents(number, end)
+            if self.mode == "restart" or kept <= self.tile:  # not filled up
+                into, out = (into[0], end), (out[0], self._out(kept))
+        if self.mode == "restart":
+            edges = out if self.frames is None else (out[0], min(out[1], self.frames))
+            out = edges
         else:
-            samples[last] = samples[last][:, :, :filled]
-        yield start, stop, samples, True
+            edges = tuple(map(self._out, range(start, kept + 1)))
+        begins, shared = (max(0, self._out(latent) - out[0]) for latent in (start, start + self.overlap))
+        done = edges[-1] if end is not None else self._out(start + self.tile - self.overlap)
+        return Window(into, out, begins, max(begins, shared) if number else begins, edges, done)
 
-    @property
-    def step(self) -> int:
-        """Latent frames from the start of a window to that of the next."""
-        return self.tile - self.overlap
+    def _span(self, first: int, stop: int, in_frames: bool) -> tuple[int, int]:
+        """Latent frames first to stop, or the frames that go through the model with them."""
+        if not in_frames:
+            return first, stop
+        if self.mode == "blend":
+            return self._begins(stop) - self.codec.window_frames(stop - first), self._begins(stop)
+        return self._begins(first), self._begins(stop)
 
-    @property
-    def length(self) -> int:
-        """Latent frames of a window with its context."""
-        return self.tile + 2 * self.context
+    def _begins(self, latent: int) -> int:
+        """The frame where a latent frame begins."""
+        if self.mode != "restart":
+            return self.codec.window_frames(latent)
+        windows, rest = divmod(latent, self.tile)
+        return windows * self.tile_frames + min(self.codec.window_frames(rest), self.tile_frames)
 
-    def begin(self, start: int) -> int:
-        """The latent frame where the context of the window that begins at `start` does."""
-        return max(0, start - self.context)
+    def _out(self, latent: int) -> int:
+        """The sample that comes out where a latent frame begins."""
+        return latent if self.encoding else self._begins(latent)
 
-    def _samples(self, ring: list[np.ndarray], start: int) -> list[np.ndarray]:
-        latents = enumerate(ring, self.begin(start))
-        return [array[:, :, : self.into(latent + 1) - self.into(latent)] for latent, array in latents]
+    def _latents(self, number: int, end: int) -> int:
+        """Latent frames of a stream of so many samples, of which the last are in window `number`."""
+        if not self.encoding:
+            return end
+        if self.mode == "restart":
+            return number * self.tile + self.codec.window_latents(end - number * self.tile_frames)
+        return self.codec.window_latents(end)

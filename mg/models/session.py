@@ -1,0 +1,70 @@
+"""The one way in which a clip goes through a model on the host: for commands, the page, caches and validation."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from mg.models.autoencoder import Autoencoder
+from mg.models.tiling.tiles import Tiles
+
+logger = logging.getLogger(__name__)
+
+# Without tiles, as many frames as have about this many pixels together go through the networks at once.
+CHUNK_PIXELS = 16 * 256 * 256
+
+
+class Session:
+    """A model at work, with graphs for one shape of tiles at a time: they take some 0.2 GB for each shape.
+
+    use_tile: False leaves frames whole, in windows over time that share nothing, of about CHUNK_PIXELS pixels; a model
+    whose windows are not to be chosen keeps them. Of a clip that is no larger than a tile both are the same.
+    """
+
+    def __init__(self, model: Autoencoder, use_tile: bool = True):
+        self.model, self.use_tile = model, use_tile
+        self.tiles = model.tiles
+        self.graphs = 0
+        self._shape = None
+
+    def prepare(self, frames: int, height: int, width: int) -> None:
+        """Get ready for a clip of about so many frames; graphs of another shape are let go of."""
+        model = self.model
+        model.tiles = tiles = self.tiles if self.use_tile else self._whole_frames(height, width)
+        window = frames if frames <= tiles.encode_tile else tiles.encode_tile + 2 * tiles.encode_context
+        shape = (tiles, window, *(min(side, tiles.spatial_tile) for side in (height, width)))
+        if self._shape != shape:
+            model.release_graphs()
+            self._shape = shape
+            logger.info("compiling for %d frames of %dx%d", shape[1], shape[3], shape[2])
+
+    def encode(self, clips: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        """Raw output (B, C, t, h, w), piece by piece, of a clip in pieces (B, 3, T, H, W) in [-1, 1]."""
+        return self._counted(self.model.raw_stream(clips))
+
+    def decode(self, latents: Iterable[np.ndarray], frames: int | None = None) -> Iterator[np.ndarray]:
+        """Clips (B, 3, T, H, W), piece by piece, of latents (B, z, t, h, w) that may still be read."""
+        return self._counted(self.model.clip_stream(latents, frames))
+
+    def _counted(self, pieces: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+        """The pieces, while graphs that are compiled for them are counted."""
+        while True:
+            before = self.model.graphs
+            piece = next(pieces, None)
+            self.graphs += self.model.graphs - before
+            if piece is None:
+                return
+            yield piece
+            del piece
+
+    def _whole_frames(self, height: int, width: int) -> Tiles:
+        tiles, space = self.tiles, self.model.space_compression
+        whole = {"spatial_tile": -(-max(height, width) // space) * space, "spatial_overlap": 0}
+        if tiles.time_mode != "blend":
+            return tiles.but(**whole)
+        step = self.model.window_frames(2) - self.model.window_frames(1)
+        frames = self.model.window_frames(max(1, CHUNK_PIXELS // (height * width * step)))
+        over_time = {"encode_tile": frames, "encode_context": 0, "encode_overlap": 0}
+        return tiles.but(**over_time, decode_tile=frames, decode_overlap=0, **whole)
