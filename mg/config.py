@@ -35,12 +35,14 @@ def setting(
     choices: tuple[str, ...] | Callable[[], tuple[str, ...]] | None = None,
     unit: str = "",
 ) -> Any:
-    """A field of a configuration. default: MISSING where one must be given. help: what it is, in a few words.
+    """A field of a configuration. help: what it is, in a few words.
 
+    default: MISSING where a value must be given, or a function that makes it when it is needed.
     least, most: range of its numbers, ends included; choices: what its texts may be, or a function that says so when it
     is asked; unit: of its numbers, such as "frames".
     """
-    return field(default=default, metadata={"rule": Rule(help, least, most, choices, unit)})
+    kind = "default_factory" if callable(default) else "default"
+    return field(**{kind: default}, metadata={"rule": Rule(help, least, most, choices, unit)})
 
 
 def check(config: Any) -> None:
@@ -76,7 +78,7 @@ def build(classes: tuple[type, ...], *mappings: Mapping[str, Any]) -> tuple:
         nearest = get_close_matches(str(unknown[0]), known, 1, 0.0)
         hint = f"; did you mean {nearest[0]}? Correct or remove it" if nearest else "; remove it"
         raise InputError(f"unknown key {', '.join(map(str, unknown))}{hint}")
-    missing = [one.name for one in known.values() if one.name not in given and default_of(one) is MISSING]
+    missing = [one.name for one in known.values() if one.name not in given and is_required(one)]
     if missing:
         raise InputError(f"{', '.join(missing)} must be given: there is no default")
     return tuple(cls(**{f.name: given[f.name] for f in fields(cls) if f.name in given}) for cls in classes)
@@ -143,6 +145,11 @@ def rule_of(one: Field) -> Rule:
     return one.metadata.get("rule", Rule())
 
 
+def is_required(one: Field) -> bool:
+    """Whether a field has no default."""
+    return one.default is one.default_factory is MISSING
+
+
 def default_of(one: Field) -> Any:
     """A field's default, or MISSING."""
     return one.default if one.default_factory is MISSING else one.default_factory()
@@ -195,9 +202,9 @@ class _Dumper(yaml.SafeDumper):
     """Its counterpart, which quotes texts that look like such numbers."""
 
 
+_NUMBER = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$")
 for _side in (_Loader, _Dumper):
-    _number = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$")
-    _side.add_implicit_resolver("tag:yaml.org,2002:float", _number, list("-+0123456789"))
+    _side.add_implicit_resolver("tag:yaml.org,2002:float", _NUMBER, list("-+0123456789"))
 
 
 def _check_names(path: Path, node: yaml.Node | None) -> None:
