@@ -1,20 +1,28 @@
-"""Video autoencoders for MindSpore."""
+"""Video autoencoders for MindSpore: `mg.load` gives a model. Importing this changes nothing in the process."""
 
-import os
-from importlib import metadata
+from __future__ import annotations
 
-import mindspore  # noqa: F401  first of all: a process that loads decord before MindSpore aborts
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mg.models.autoencoder import Autoencoder
 
 
-def _avoid_slow_cpu_convolution() -> None:
-    """MindSpore 2.9 and 2.10 pick a oneDNN convolution on AVX512 processors that is about 90 times slower.
+def load(path: Path | str | None = None, **options: Any) -> Autoencoder:
+    """The model of a weights file, whatever its family; None: the one that ships with the package.
 
-    oneDNN reads the variable at the first convolution, so setting it here is early enough, also after
-    `import mindspore`. A value that the user has set is left alone. Without effect on Ascend.
+    options: those of `mg.models.families.load`, such as dtype, use_tile and sizes of tiles. Raises InputError.
     """
-    major, minor = metadata.version("mindspore").split(".")[:2]
-    if (int(major), int(minor)) >= (2, 9):
-        os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
+    from mg.models import families
+
+    return families.load(path, **options)
 
 
-_avoid_slow_cpu_convolution()
+def from_default(family: str | None = None, **options: Any) -> Autoencoder:
+    """The model of a family whose weights ship with the package; None: of the default family.
+
+    options: as in `load`. Raises InputError for a family that is unknown or ships none.
+    """
+    return load(None, family=family, **options)

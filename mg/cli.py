@@ -30,13 +30,23 @@ _PLACEHOLDERS = {"int": "N", "float": "X", "str": "TEXT", "bool": "True|False"}
 
 
 class ArgumentParser(argparse.ArgumentParser):
-    """argparse's, but flags are not abbreviated, and a wrong command line is one line like all other errors."""
+    """argparse's, but flags are not abbreviated, and a wrong command line is one line like all other errors.
 
-    def __init__(self, description: str, formatter_class: type = argparse.RawDescriptionHelpFormatter):
-        super().__init__(description=description, formatter_class=formatter_class, allow_abbrev=False)
+    usage: the first line of --help, where the list of all flags would be too long.
+    """
+
+    def __init__(self, description: str, usage: str | None = None):
+        super().__init__(description=description, usage=usage, formatter_class=_HelpFormatter, allow_abbrev=False)
 
     def error(self, message: str) -> None:
         raise InputError(f"{message}; see --help")
+
+
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Paragraphs as they are written, and room for long names of flags."""
+
+    def __init__(self, prog: str, **settings: Any):
+        super().__init__(prog, max_help_position=40, **settings)
 
 
 def run_script(main: Callable[[], int | None]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from importlib import metadata
 
 import mindspore as ms
 
@@ -38,9 +39,21 @@ def setup(device_target: str = "CPU", mode: str = "graph", jit_level: str | None
         ) from None
     finally:
         logging.disable(logging.NOTSET)
+    prepare_cpu()
     ms.set_context(mode=_MODES[mode])
     if jit_level is not None:
         ms.set_context(jit_config={"jit_level": jit_level})
+
+
+def prepare_cpu() -> None:
+    """Keep MindSpore 2.9 and 2.10 from a oneDNN convolution for AVX512 that is about 90 times slower.
+
+    oneDNN reads the variable at the first convolution of the process: `setup` calls this, and so does the first model
+    that is built. A value that the user has set stays. Without effect on Ascend.
+    """
+    major, minor = metadata.version("mindspore").split(".")[:2]
+    if (int(major), int(minor)) >= (2, 9):
+        os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
 
 
 def on_cpu() -> bool:

@@ -10,7 +10,7 @@ from importlib import metadata
 import pytest
 from conftest import ROOT
 
-from mg import _avoid_slow_cpu_convolution
+from mg import runtime
 
 
 def needs(lines):
@@ -29,11 +29,30 @@ def test_requirements_and_pyproject_agree_and_the_package_comes_last():
 def test_a_cpu_user_is_kept_from_the_slow_convolution(monkeypatch, version, expected):
     monkeypatch.setattr(metadata, "version", lambda name: version)
     monkeypatch.delenv("ONEDNN_MAX_CPU_ISA", raising=False)
-    _avoid_slow_cpu_convolution()
+    runtime.prepare_cpu()
     assert os.environ.get("ONEDNN_MAX_CPU_ISA") == expected
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "AVX512_CORE")
-    _avoid_slow_cpu_convolution()
+    runtime.prepare_cpu()
     assert os.environ["ONEDNN_MAX_CPU_ISA"] == "AVX512_CORE"
+
+
+UNCHANGED = """
+import logging, os, sys, warnings
+def state():
+    handlers = [(name, logging.getLogger(name).handlers[:], logging.getLogger(name).level) for name in (None, "mg")]
+    return dict(os.environ), handlers, logging.root.manager.disable, warnings.filters[:], os.getcwd(), sys.path[:]
+before = state()
+import mg
+assert state() == before
+assert callable(mg.load) and callable(mg.from_default)
+heavy = {"mindspore", "numpy", "decord", "cv2", "av", "matplotlib"} & set(sys.modules)
+assert not heavy, heavy
+"""
+
+
+def test_importing_the_package_changes_nothing_and_loads_nothing():
+    done = subprocess.run([sys.executable, "-c", UNCHANGED], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_every_file_the_readme_names_exists():

@@ -8,7 +8,6 @@ Writes <output_path>.md and <output_path>.png.
 
 from __future__ import annotations
 
-import argparse
 import csv
 import json
 from collections import deque
@@ -135,7 +134,7 @@ def picture(results: list[Results], names: list[str], index: int) -> np.ndarray:
 
 
 def main() -> None:
-    parser = cli.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = cli.ArgumentParser(description=__doc__)
     parser.add_argument("--results", nargs="+", required=True, help="name=folder, in the order of the table")
     parser.add_argument("--frame", type=int, default=GROUP, help="shown in the picture (default: %(default)s)")
     parser.add_argument("--output_path", default="comparison", help="without suffix (default: %(default)s)")

@@ -11,7 +11,10 @@ from mg.errors import InputError
     [
         ({"mixed_strategy": "videos"}, "mixed_video_random"),
         ({"mixed_strategy": "mixed_video_random"}, "frame_buckets is empty"),
-        ({"frame_buckets": (0, 9)}, "frame_buckets=0"),
+        (
+            {"frame_buckets": (0, 9)},
+            "frame_buckets=(0, 9) must be a list of values, each a whole number from 1 to 4096",
+        ),
         ({"frame_buckets": 9}, "frame_buckets=9"),
         ({"mixed_image_ratio": 1.5}, "mixed_image_ratio=1.5"),
         ({"mixed_image_ratio": True}, "mixed_image_ratio=True"),
@@ -21,7 +24,10 @@ from mg.errors import InputError
         ({"sample_n_frames": 0}, "sample_n_frames=0"),
         ({"sample_n_frames": 1}, "image_only"),
         ({"sample_stride": 1.5}, "sample_stride=1.5"),
-        ({"image_size": (64, 64, 3)}, "two: height and width"),
+        ({"image_size": (64, 64, 3)}, "a list of 2 values, each a whole number from 16"),
+        ({"size_buckets": (64, 64)}, "size_buckets=(64, 64) must be a list of values, each a list of 2 values"),
+        ({"size_buckets": ((64, 8),)}, "each a whole number from 16 to 16384"),
+        ({"size_buckets": ((64, 96), (128, 64)), "resize_to": 96}, "at least 128"),
         ({"image_size": 8}, "image_size=8"),
         ({"image_size": "256"}, "image_size='256'"),
         ({"resize_to": 63}, "resize_to=63"),
@@ -49,6 +55,12 @@ def test_lists_and_one_number_become_tuples():
     assert config.image_size == (64, 64)
     assert config.frame_buckets == (1, 9)
     assert DataConfig(video_folder="v", image_size=[48, 64]).image_size == (48, 64)
+
+
+def test_size_buckets_are_the_sizes_of_training_clips():
+    assert DataConfig(video_folder="v", image_size=64).sizes == ((64, 64),)
+    config = DataConfig(video_folder="v", image_size=512, size_buckets=[[64, 96], [96, 64]], resize_to=(96, 128))
+    assert config.sizes == ((64, 96), (96, 64))
 
 
 def test_images_alone_need_no_videos():
