@@ -59,7 +59,7 @@ class Attend(nn.Cell):
 class SpatialAttention(nn.Cell):
     """x + attention over the pixels of every frame.  (B, T, C, H, W), same shape out."""
 
-    def __init__(self, channels: int, groups: int, statistics: str):
+    def __init__(self, channels: int, groups: int, statistics: str = "frame"):
         super().__init__()
         self.norm = GroupNorm(groups, channels, statistics)
         self.query = Linear(channels)

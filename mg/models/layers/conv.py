@@ -10,8 +10,8 @@ from mindspore import Parameter, Tensor, nn, ops
 from mindspore import dtype as mstype
 from mindspore.common.initializer import HeUniform, initializer
 
-from mg.models.layers.folds import from_frames, to_frames
 from mg.models.layers.by_device import FoldTime, UnfoldTime
+from mg.models.layers.folds import from_frames, to_frames
 from mg.models.layers.pad import replicate_pad
 
 _ADDED = np.asarray([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]], np.float32)  # phase, tap of two, tap of three

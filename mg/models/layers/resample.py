@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 from mindspore import Tensor, nn, ops
 
+from mg.models.layers.by_device import FoldTime, UnfoldTime
 from mg.models.layers.conv import Phase, SpatialConv, TemporalConv
 from mg.models.layers.folds import to_frames
-from mg.models.layers.by_device import FoldTime, UnfoldTime
 
 
 class SpatialDownsample(nn.Cell):

@@ -8,8 +8,10 @@ import numpy as np
 
 from mg.errors import InputError
 from mg.models import weights
+from mg.models.image_vae.read import as_matrix
+from mg.models.image_vae.stored import sizes_of
 from mg.models.tae.config import TAEConfig
-from mg.models.tae.inflate import as_matrix, sizes
+from mg.models.tae.inflate import as_keys
 from mg.models.tae.names import dialect_of, is_temporal, to_ours
 from mg.models.tae.tae import TemporalAutoencoder
 
@@ -44,7 +46,7 @@ def convert(
     tensors = {ours: _reshaped(ours, file[names[theirs]]) for ours, theirs in to_ours(used, "moviegen").items()}
     _join_shortcuts(tensors)
     config = TAEConfig(
-        **sizes(tensors, file.path),
+        **as_keys(sizes_of(tensors, file.path, ".spatial")),
         norm_num_groups=norm_num_groups,
         scaling_factor=scaling_factor,
         shift_factor=shift_factor,
