@@ -13,7 +13,7 @@ from mg.errors import InputError
         ({"mixed_strategy": "mixed_video_random"}, "frame_buckets is empty"),
         (
             {"frame_buckets": (0, 9)},
-            "frame_buckets=(0, 9) must be a list of values, each a whole number from 1 to 4096",
+            "frame_buckets=(0, 9) must be a list of values, each a whole number from 1",
         ),
         ({"frame_buckets": 9}, "frame_buckets=9"),
         ({"mixed_image_ratio": 1.5}, "mixed_image_ratio=1.5"),
