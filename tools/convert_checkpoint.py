@@ -1,42 +1,87 @@
-"""Convert a TAE trained with mindone's examples/moviegen, with the switches that its weights need."""
+"""Convert a checkpoint of another program to a weights file of ours. Which program wrote it, its tensors' names say.
+
+Image VAEs of diffusers and SD's single files need no conversion: every command loads them as they are.
+"""
+
+from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 
 from mg import cli, files
+from mg.errors import InputError
 from mg.models import weights
+from mg.models.autoencoder import Autoencoder
+from mg.models.tae import convert as moviegen
 from mg.models.tae.config import TAEConfig
-from mg.models.tae.convert import convert
+
+
+@dataclass(frozen=True)
+class Converter:
+    """reads: whether tensors of these names are its own. convert: (file, **options) -> model. options: what it takes."""
+
+    reads: Callable[[Collection[str]], bool]
+    convert: Callable[..., Autoencoder]
+    options: tuple[str, ...] = ()
+
+
+# By what a checkpoint is of, in words. A family with a conversion adds a line.
+CONVERTERS = {
+    "upstream's TAE (mindone, examples/moviegen)": Converter(
+        moviegen.reads,
+        moviegen.convert,
+        ("norm_num_groups", "scaling_factor", "shift_factor", "downsample_padding"),
+    ),
+}
 
 
 def parse_args() -> argparse.Namespace:
     parser = cli.ArgumentParser(description=__doc__)
-    parser.add_argument("--src", required=True, help="upstream's checkpoint, .ckpt or .safetensors")
+    parser.add_argument("--src", required=True, help="the checkpoint, .ckpt or .safetensors")
     parser.add_argument("--target", required=True, help="the file to write, .ckpt or .safetensors")
     parser.add_argument(
         "--dtype", default="fp32", choices=weights.STORAGE_DTYPES, help="stored type (default: %(default)s)"
     )
-    parser.add_argument("--norm_num_groups", type=int, default=TAEConfig.norm_num_groups)
-    parser.add_argument("--scaling_factor", type=float, default=TAEConfig.scaling_factor)
-    parser.add_argument("--shift_factor", type=float, default=TAEConfig.shift_factor)
-    parser.add_argument(
+    options = parser.add_argument_group("what the checkpoint does not say", "for upstream's TAE")
+    for name, kind in (("norm_num_groups", int), ("scaling_factor", float), ("shift_factor", float)):
+        text = f"(default: {getattr(TAEConfig, name)})"
+        options.add_argument(f"--{name}", type=kind, default=argparse.SUPPRESS, help=text)
+    options.add_argument(
         "--downsample_padding",
-        default="both",
+        default=argparse.SUPPRESS,
         choices=("both", "end"),
-        help="'end' for weights trained with upstream's first version (default: %(default)s)",
+        help="'end' for weights trained with its first version (default: both)",
     )
     return parser.parse_args()
 
 
 def main() -> None:
-    args = vars(parse_args())
-    source, target, dtype = (args.pop(key) for key in ("src", "target", "dtype"))
+    options = vars(parse_args())
+    source, target, dtype = (options.pop(key) for key in ("src", "target", "dtype"))
     weights.check_target(target, source)
-    tae = convert(source, **args)
-    tae.save(target, dtype)
-    for key, value in tae.config.items():
+    file = weights.TensorFile(source)
+    what, converter = converter_for(file)
+    odd = [name for name in options if name not in converter.options]
+    if odd:
+        raise InputError(f"--{odd[0]} means nothing for {what}; leave it out")
+    model = converter.convert(file, **options)
+    model.save(target, dtype)
+    for key, value in model.config.items():
         print(f"config   {key} = {value}")
-    print(f"target   {target}: {len(list(tae.get_parameters()))} tensors stored as {dtype}")
+    print(f"target   {target}: {len(list(model.get_parameters()))} tensors stored as {dtype}")
     print(f"sha256   {files.sha256(target)}")
+
+
+def converter_for(file: weights.TensorFile) -> tuple[str, Converter]:
+    """Who reads a checkpoint, and what it is of. Raises InputError when nobody does."""
+    for what, converter in CONVERTERS.items():
+        if converter.reads(file):
+            return what, converter
+    raise InputError(
+        f"'{file.path}' is not {', nor '.join(CONVERTERS)}: its tensors have other names ({', '.join([*file][:2])}, "
+        "...); if it is an image VAE, it is loaded as it is"
+    )
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,13 @@ from mg.models.tae.tae import TemporalAutoencoder
 PREFIXES = ("autoencoder.", "network.", "_backbone.")
 
 
+def reads(names: Collection[str]) -> bool:
+    """Whether a checkpoint with tensors of these names is upstream's."""
+    return dialect_of(_without_prefix(names)) == "moviegen"
+
+
 def convert(
-    source: str | Path,
+    source: weights.TensorFile | Path | str,
     norm_num_groups: int = TAEConfig.norm_num_groups,
     scaling_factor: float = TAEConfig.scaling_factor,
     shift_factor: float = TAEConfig.shift_factor,
@@ -33,15 +39,10 @@ def convert(
     Dropped: `temb_proj`, which upstream creates and never uses. Joined: the 1x1 spatial and the 1x1 temporal
     convolution of a shortcut, into one.
     """
-    file = weights.TensorFile(source)
-    names = {name: name for name in file}
-    while not any(name.startswith(("encoder.", "decoder.")) for name in names):
-        prefix = next((p for p in PREFIXES if any(name.startswith(p) for name in names)), None)
-        if prefix is None:
-            break
-        names = {name[len(prefix) :]: full for name, full in names.items() if name.startswith(prefix)}
+    file = source if isinstance(source, weights.TensorFile) else weights.TensorFile(source)
+    names = _without_prefix(file)
     if dialect_of(names) != "moviegen":
-        raise InputError(f"'{source}' is not upstream's TAE: it has no tensor encoder.conv_in.conv_spat.weight")
+        raise InputError(f"'{file.path}' is not upstream's TAE: it has no tensor encoder.conv_in.conv_spat.weight")
     used = [name for name in names if ".temb_proj." not in name]
     tensors = {ours: _reshaped(ours, file[names[theirs]]) for ours, theirs in to_ours(used, "moviegen").items()}
     _join_shortcuts(tensors)
@@ -57,6 +58,17 @@ def convert(
     tae = TemporalAutoencoder(config)
     weights.assign(tae, list(weights.named_parameters(tae)), tensors, file.path)
     return tae
+
+
+def _without_prefix(names: Iterable[str]) -> dict[str, str]:
+    """{name without prefixes: whole name} of the tensors that stand under upstream's prefixes, or of all."""
+    found = {name: name for name in names}
+    while not any(name.startswith(("encoder.", "decoder.")) for name in found):
+        prefix = next((p for p in PREFIXES if any(name.startswith(p) for name in found)), None)
+        if prefix is None:
+            break
+        found = {name[len(prefix) :]: whole for name, whole in found.items() if name.startswith(prefix)}
+    return found
 
 
 def _reshaped(name: str, tensor: np.ndarray) -> np.ndarray:
