@@ -1,10 +1,10 @@
-"""Whole files or none: temporary names, renames, hashes."""
+"""Files whole or not at all: temporary names, renames, hashes; and which files are in a folder."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -53,6 +53,15 @@ def whole_file(path: Path | str) -> Iterator[Path]:
     finally:
         for rest in path.parent.glob(f"{stem}*"):  # MindSpore adds a temporary name of its own
             rest.unlink()
+
+
+def files_below(folder: Path | str, suffixes: Iterable[str]) -> list[Path]:
+    """All files below `folder` with one of the suffixes, in small or large letters, that are not hidden, sorted."""
+    return [
+        path
+        for path in sorted(Path(folder).rglob("*"))
+        if path.suffix.lower() in suffixes and not path.name.startswith(".") and not path.is_dir()
+    ]
 
 
 def sha256(path: Path | str) -> str:

@@ -7,7 +7,8 @@ import argparse
 
 from mg import cli, runtime
 from mg.inference import flags
-from mg.evaluation.compare import Sampling, compare
+from mg.evaluation.compare import compare
+from mg.io.clip import Sampling
 from mg.metrics.choose import choose_metrics
 
 
@@ -29,7 +30,13 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> int:
     args = parse_args()
-    sampling = Sampling(args.sample_fps, args.sample_rate, args.num_frames, args.resolution, args.crop_size)
+    sampling = Sampling(
+        sample_fps=args.sample_fps,
+        stride=args.sample_rate,
+        num_frames=args.num_frames,
+        resolution=args.resolution,
+        crop_size=args.crop_size,
+    )
     runtime.setup(args.device)
     metrics = choose_metrics(args.metric, flags.given_networks(args), args.batch_size)
     failed = compare(args.real_video_dir, args.generated_video_dir, args.output_path, metrics, sampling)

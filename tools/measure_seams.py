@@ -20,7 +20,7 @@ from mg.errors import InputError
 from mg.files import make_folder, whole_file
 from mg.inference.flags import TILE_SIZES, add_tile_size_flags
 from mg.io import pixels, video
-from mg.io.media import find_media, is_video
+from mg.io.clip import find_media, is_video
 from mg.metrics.seams import step_ratio
 from mg.models import tiling
 from mg.models.tae.tae import DEFAULT_WEIGHTS, TemporalAutoencoder

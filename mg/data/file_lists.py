@@ -9,13 +9,11 @@ from pathlib import Path
 
 from mg.data.config import DataConfig
 from mg.errors import InputError
-from mg.files import require_file
-from mg.io import image, video
-from mg.io.media import is_image, is_video
+from mg.files import files_below, require_file
+from mg.io import image
+from mg.io.clip import MEDIA, is_image, is_video
 
 logger = logging.getLogger(__name__)
-
-MEDIA = video.SUFFIXES + image.SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -54,12 +52,7 @@ def scan_folder(folder: Path | str, field: str, suffixes: tuple[str, ...]) -> li
 
     field: what the folder is called in errors. Raises InputError when there is no folder, or no such file in it.
     """
-    folder = require_folder(folder, field)
-    found = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in suffixes and not path.name.startswith(".") and not path.is_dir()
-    )
+    found = files_below(require_folder(folder, field), suffixes)
     if not found:
         raise InputError(f"{field}='{folder}' holds no file with a suffix {' '.join(suffixes)}; put some there")
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+SIDES = (16, 16384)  # smallest and largest that a frame can be scaled or cropped to
 FASTEST = 3.0
 CLOSEST = 0.8
 _MARGIN = 4  # of cubic interpolation
@@ -19,7 +20,12 @@ def resize_and_crop(frame: np.ndarray, height: int, width: int) -> np.ndarray:
     if scaled != frame.shape[:2]:
         method = cv2.INTER_AREA if scaled < frame.shape[:2] else cv2.INTER_CUBIC
         frame = cv2.resize(frame, scaled[::-1], interpolation=method)
-    top, left = (scaled[0] - height) // 2, (scaled[1] - width) // 2
+    return crop(frame, height, width)
+
+
+def crop(frame: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Cut height x width out of the centre of (H, W, 3), which is at least as large."""
+    top, left = (frame.shape[0] - height) // 2, (frame.shape[1] - width) // 2
     return np.ascontiguousarray(frame[top : top + height, left : left + width])
 
 

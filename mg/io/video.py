@@ -1,16 +1,12 @@
-"""Video files: read as upright RGB frames, written as H.264 MP4.
-
-PyAV is the reference reader. decord is used for frames by number, where it is installed (x86_64 only) and agrees.
-"""
+"""Video files: read from start to end as upright RGB frames, written as H.264 MP4."""
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cache
+from itertools import chain
 from pathlib import Path
 
 import av
@@ -21,14 +17,10 @@ from av.video.reformatter import ColorRange, Colorspace
 from mg.errors import InputError
 from mg.files import require_file, whole_file
 
-try:
-    import decord
-except ImportError:
-    decord = None
-
 SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".gif", ".mpg", ".mpeg", ".ts", ".wmv", ".flv", ".ogv")
 _BT709 = 1
 _MOST = 2**31 - 1
+_LONG_AGO = -(2**40)  # microseconds; before whatever a file begins with
 
 
 @dataclass(frozen=True)
@@ -41,20 +33,135 @@ class VideoInfo:
     frames: int
 
 
+class Video:
+    """A video file that is open: its largest video stream, read once from start to end; a context that closes it.
+
+    Raises InputError for a file that is missing, empty, foreign, or without video (a cover picture is none).
+    """
+
+    def __init__(self, path: Path | str):
+        self.path = require_file(path, "a video")
+        self._packets: list[tuple[int | None, int | None]] | None = None  # (pts, duration) of each
+        self._begun: list[av.Packet] = []  # read, and still to be decoded
+        self._open()
+
+    @property
+    def fps(self) -> Fraction:
+        """Mean frame rate. Raises InputError for a file that does not say."""
+        fps = self._stream.average_rate or self._stream.guessed_rate
+        if not fps:
+            raise InputError(f"'{self.path}' does not say its frame rate; convert it to MP4 first")
+        return Fraction(fps)
+
+    def count(self) -> int:
+        """How many frames there are: packets are counted, one a frame, and not decoded. To be asked before `frames`.
+
+        Headers lie, so the file is read through, and then from its start again.
+        """
+        if self._packets is None:
+            self._packets, first = [], None
+            with _readable(self.path):
+                for packet in self._container.demux(self._stream):
+                    first = first or _place(packet)
+                    if packet.size > 0 and not packet.is_discard:
+                        self._packets.append((packet.pts, packet.duration))
+                self._rewind(first)
+        return len(self._packets)
+
+    def times(self) -> list[Fraction]:
+        """When each frame begins to be shown, in seconds from the first on, and last when the last one ends.
+
+        To be asked before `frames`. Times that are even but for rounding to the file's clock come as even ones.
+        """
+        count, fps, tick = self.count(), self.fps, self._stream.time_base
+        even = [number / fps for number in range(count + 1)]
+        stamps = sorted(pts for pts, _ in self._packets if pts is not None)
+        if len(set(stamps)) < count or not count:
+            return even
+        times = [(pts - stamps[0]) * tick for pts in stamps]
+        if all(abs(time - expected) < tick for time, expected in zip(times, even)):
+            return even
+        last = dict(self._packets)[stamps[-1]]
+        return [*times, times[-1] + (last * tick if last else 1 / fps)]
+
+    def frames(self) -> Iterator[np.ndarray]:
+        """The frames, one at a time, once, each (H, W, 3) uint8 RGB, upright.
+
+        Raises InputError for a truncated file or damage inside, when it is reached.
+        """
+        count, packets, shape = 0, 0, None
+        self._stream.thread_type = "AUTO"
+        with _readable(self.path):
+            for packet in chain(self._begun, self._container.demux(self._stream)):
+                packets += packet.size > 0
+                if packet.is_corrupt:
+                    raise InputError(
+                        f"'{self.path}' is truncated or damaged after frame {count}; copy or download it again"
+                    )
+                for frame in packet.decode():
+                    pixels = _upright_rgb(frame)
+                    shape = shape or pixels.shape
+                    self._require_shape(pixels, shape, count)
+                    count += 1
+                    yield pixels
+        # An MP4 lists its packets, also those that an edit list keeps from being shown.
+        promised = self._stream.frames if "mp4" in self._container.format.name else 0
+        if count == 0:
+            raise InputError(f"'{self.path}' holds no frame that can be decoded; copy or download it again")
+        if packets < promised:
+            raise InputError(f"'{self.path}' ends after {packets} of {promised} packets; copy or download it again")
+
+    def close(self) -> None:
+        """Close the file; no frame can be read any more."""
+        self._container.close()
+
+    def __enter__(self) -> Video:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def _open(self):
+        with _readable(self.path):
+            self._container = av.open(str(self.path.absolute()), metadata_errors="replace")
+        streams = [s for s in self._container.streams.video if s.codec_context is not None]
+        streams = [s for s in streams if not s.disposition & av.stream.Disposition.attached_pic]
+        if not streams:
+            self.close()
+            raise InputError(f"'{self.path}' has no video stream that can be decoded; give a video or an image")
+        self._stream = max(streams, key=lambda s: s.width * s.height)
+
+    def _rewind(self, first: tuple[int | None, ...] | None):
+        """Go back to the packet that came `first`; a file that cannot be wound back is opened anew."""
+        for offset, stream in ((first[0] if first else None, self._stream), (_LONG_AGO, None)):
+            try:
+                self._container.seek(offset or 0, stream=stream)
+                packet = next(self._container.demux(self._stream))
+            except FFmpegError:
+                continue
+            if _place(packet) == first:
+                self._begun = [packet]
+                return
+        self.close()
+        self._open()
+
+    def _require_shape(self, pixels: np.ndarray, shape: tuple[int, ...], count: int):
+        if pixels.shape != shape:
+            raise InputError(
+                f"'{self.path}' changes its size from {shape[1]}x{shape[0]} to {pixels.shape[1]}x{pixels.shape[0]} "
+                f"at frame {count}; cut or convert it to one size"
+            )
+
+
 def probe(path: Path | str) -> VideoInfo:
     """Look into a video without decoding more than its first frame.
 
     Frames are counted in the file: headers lie. Raises InputError for a file that is no readable video.
     """
-    for frame in read_frames(path):
-        height, width, _ = frame.shape
-        break
-    with _open(path) as (container, stream):
-        fps = stream.average_rate or stream.guessed_rate
-        if not fps:
-            raise InputError(f"'{path}' does not say its frame rate; convert it to MP4 first")
-        frames = sum(packet.size > 0 and not packet.is_discard for packet in container.demux(stream))
-    return VideoInfo(width, height, Fraction(fps), frames)
+    with Video(path) as video:
+        fps, frames = video.fps, video.count()
+        height, width, _ = next(video.frames()).shape
+    return VideoInfo(width, height, fps, frames)
 
 
 def read_frames(path: Path | str) -> Iterator[np.ndarray]:
@@ -62,45 +169,8 @@ def read_frames(path: Path | str) -> Iterator[np.ndarray]:
 
     Raises InputError for a missing, empty, truncated or foreign file; for damage inside, when it is reached.
     """
-    count, packets, shape = 0, 0, None
-    with _open(path) as (container, stream):
-        stream.thread_type = "AUTO"
-        for packet in container.demux(stream):
-            packets += packet.size > 0
-            if packet.is_corrupt:
-                raise InputError(f"'{path}' is truncated or damaged after frame {count}; copy or download it again")
-            for frame in packet.decode():
-                pixels = _upright_rgb(frame)
-                shape = shape or pixels.shape
-                if pixels.shape != shape:
-                    raise InputError(
-                        f"'{path}' changes its size from {shape[1]}x{shape[0]} to {pixels.shape[1]}x{pixels.shape[0]} "
-                        f"at frame {count}; cut or convert it to one size"
-                    )
-                count += 1
-                yield pixels
-        # An MP4 lists its packets, also those that an edit list keeps from being shown.
-        promised = stream.frames if "mp4" in container.format.name else 0
-    if count == 0:
-        raise InputError(f"'{path}' holds no frame that can be decoded; copy or download it again")
-    if packets < promised:
-        raise InputError(f"'{path}' ends after {packets} of {promised} packets; copy or download it again")
-
-
-def read_frames_at(path: Path | str, indices: Sequence[int]) -> np.ndarray:
-    """Frames by number, in the order asked for, (N, H, W, 3) uint8 RGB, upright.
-
-    Raises InputError for an unreadable file or a number that is not there.
-    """
-    path = require_file(path, "a video")
-    wanted = [operator.index(index) for index in indices]
-    if not wanted or min(wanted) < 0:
-        raise InputError(f"frames {wanted[:5]} of '{path}': give one or more numbers, counted from 0")
-    stat = path.stat()
-    shape = _shape_where_decord_agrees(str(path), stat.st_mtime_ns, stat.st_size)
-    frames = None if shape is None else _read_with_decord(path, wanted)
-    # decord lets a later frame have another size than the first, and then gives all of them that size.
-    return frames if frames is not None and frames.shape[1:] == shape else _read_with_pyav(path, wanted)
+    with Video(path) as video:
+        yield from video.frames()
 
 
 @contextmanager
@@ -174,20 +244,19 @@ class VideoWriter:
 
 
 @contextmanager
-def _open(path: Path | str):
-    """Yield (container, its largest video stream); cover pictures do not count as video."""
-    path = require_file(path, "a video")
+def _readable(path: Path) -> Iterator[None]:
+    """Say what FFmpeg cannot do with a file in our words."""
     try:
-        with av.open(str(path.absolute()), metadata_errors="replace") as container:
-            streams = [s for s in container.streams.video if s.codec_context is not None]
-            streams = [s for s in streams if not s.disposition & av.stream.Disposition.attached_pic]
-            if not streams:
-                raise InputError(f"'{path}' has no video stream that can be decoded; give a video or an image")
-            yield container, max(streams, key=lambda s: s.width * s.height)
+        yield
     except FFmpegError as error:
         raise InputError(
             f"'{path}' cannot be read as a video ({error.strerror}); it is damaged or of another kind"
         ) from None
+
+
+def _place(packet: av.Packet) -> tuple[int | None, ...]:
+    """What tells a packet from the others of its file."""
+    return packet.dts, packet.pts, packet.pos, packet.size
 
 
 def _upright_rgb(frame: av.VideoFrame) -> np.ndarray:
@@ -197,49 +266,3 @@ def _upright_rgb(frame: av.VideoFrame) -> np.ndarray:
     else:
         frame_rgb = frame.reformat(format="rgb24")
     return np.ascontiguousarray(np.rot90(frame_rgb.to_ndarray(), frame.rotation // 90))
-
-
-def _read_with_pyav(path: Path, wanted: list[int]) -> np.ndarray:
-    last, found = max(wanted), {}
-    for index, frame in enumerate(read_frames(path)):
-        if index in wanted:
-            found[index] = frame
-        if index == last:
-            break
-    _require_indices(path, wanted, index + 1)
-    return np.stack([found[index] for index in wanted])
-
-
-def _read_with_decord(path: Path, wanted: list[int]) -> np.ndarray | None:
-    """None where decord fails: PyAV then says why, or manages."""
-    try:
-        reader = decord.VideoReader(str(path), num_threads=1)
-        _require_indices(path, wanted, len(reader))
-        return reader.get_batch(wanted).asnumpy()
-    except InputError:
-        raise
-    except Exception:  # decord raises its own error and, for some files, RuntimeError
-        return None
-
-
-def _require_indices(path: Path, wanted: list[int], frames: int):
-    missing = [index for index in wanted if index >= frames]
-    if missing:
-        raise InputError(f"'{path}' has {frames} frames, so there is no frame {missing[0]} (they count from 0)")
-
-
-@cache
-def _shape_where_decord_agrees(path: str, _modified: int, _size: int) -> tuple[int, int, int] | None:
-    """The shape of a frame if decord sees as many frames, and the first one to one level in the mean, as PyAV."""
-    if decord is None:
-        return None
-    info = probe(path)
-    try:
-        reader = decord.VideoReader(path, num_threads=1)
-        first = reader[0].asnumpy()
-    except Exception:  # decord raises its own error and, for some files, RuntimeError
-        return None
-    if len(reader) != info.frames or first.shape != (info.height, info.width, 3):
-        return None
-    reference = next(read_frames(path)).astype(np.int16)
-    return first.shape if float(np.abs(reference - first).mean()) <= 1.0 else None

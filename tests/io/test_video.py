@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from mg.errors import InputError
-from mg.io import video
-from mg.io.video import probe, read_frames, read_frames_at, write_video
+from mg.io import by_number, video
+from mg.io.by_number import read_frames_at
+from mg.io.video import probe, read_frames, write_video
 
 # Displayed width and height, frames, frame rate.
 REAL = {
@@ -35,8 +36,14 @@ def index_frames(count, height=32, width=48):
 
 
 def decord_agrees(path):
+    """Whether it was used when the file was first read."""
     stat = path.stat()
-    return video._shape_where_decord_agrees(str(path), stat.st_mtime_ns, stat.st_size) is not None
+    return by_number._known[str(path), stat.st_mtime_ns, stat.st_size].decord_shape is not None
+
+
+def without_decord(monkeypatch):
+    monkeypatch.setattr(by_number, "_decord", lambda: None)
+    monkeypatch.setattr(by_number, "_known", {})
 
 
 def write(path, frames, fps=Fraction(24)):
@@ -77,10 +84,11 @@ def test_frames_by_number_with_pyav_and_with_decord(tmp_path, monkeypatch):
     path = write(tmp_path / "a.mp4", index_frames(20, 64, 64))
     wanted = [19, 0, 7, 7]
     expected = np.stack([list(read_frames(path))[index] for index in wanted])
-    assert video.decord is None or decord_agrees(path)
     assert np.abs(read_frames_at(path, wanted).astype(int) - expected).mean() <= 1
-    monkeypatch.setattr(video, "_shape_where_decord_agrees", lambda *file: None)
-    np.testing.assert_array_equal(read_frames_at(path, wanted), expected)
+    assert by_number._decord() is None or decord_agrees(path)
+    without_decord(monkeypatch)
+    for _ in range(2):
+        np.testing.assert_array_equal(read_frames_at(path, wanted), expected)
 
 
 def test_decord_is_not_used_where_it_returns_something_else(tmp_path):
@@ -95,9 +103,10 @@ def test_decord_is_not_used_where_it_returns_something_else(tmp_path):
 def test_numbers_that_are_not_there_are_refused(tmp_path, monkeypatch, with_decord):
     path = write(tmp_path / "a.mp4", index_frames(5, 64, 64))
     if not with_decord:
-        monkeypatch.setattr(video, "_shape_where_decord_agrees", lambda *file: None)
-    with pytest.raises(InputError, match="no frame 5"):
-        read_frames_at(path, [0, 5])
+        without_decord(monkeypatch)
+    for _ in range(2):
+        with pytest.raises(InputError, match="no frame 5"):
+            read_frames_at(path, [0, 5])
     for wrong in ([-1], []):
         with pytest.raises(InputError, match="counted from 0"):
             read_frames_at(path, wrong)
@@ -156,6 +165,8 @@ def test_damage_inside_gives_the_same_error_for_frames_by_number(tmp_path):
     content = bytearray(path.read_bytes())
     content[len(content) // 2 :] = bytes(len(content) - len(content) // 2)
     path.write_bytes(content)
+    with pytest.raises(InputError, match=r"a\.mp4.*damaged"):
+        read_frames_at(path, [0, 29])
     assert read_frames_at(path, [0]).shape == (1, 64, 64, 3)
     with pytest.raises(InputError, match=r"a\.mp4.*damaged"):
         read_frames_at(path, [0, 29])
@@ -177,10 +188,11 @@ def test_real_clips_are_read_whole_and_upright(shared, name):
 @pytest.mark.parametrize("name", REAL)
 def test_decord_is_used_where_it_agrees_with_pyav(shared, name, monkeypatch):
     path = shared / "data" / "clips" / name
-    assert decord_agrees(path) == (video.decord is not None and not name.endswith(".gif"))
     wanted = [0, REAL[name][2] // 2, REAL[name][2] - 1]
     used = read_frames_at(path, wanted).astype(int)
-    monkeypatch.setattr(video, "_shape_where_decord_agrees", lambda *file: None)
+    assert decord_agrees(path) == (by_number._decord() is not None and not name.endswith(".gif"))
+    np.testing.assert_array_equal(read_frames_at(path, wanted), used)
+    without_decord(monkeypatch)
     reference = read_frames_at(path, wanted)
     assert used.shape == reference.shape
     assert np.abs(used - reference).mean((1, 2, 3)).max() <= 1
@@ -251,6 +263,15 @@ def test_titles_that_are_not_utf8_do_no_harm(tmp_path):
     assert len(list(read_frames(path))) == 2
 
 
-def test_the_reader_can_be_imported_first():
+def test_reading_loads_neither_mindspore_nor_decord_and_frames_by_number_load_both_in_the_right_order(tmp_path):
     """decord before MindSpore aborts the process."""
-    assert subprocess.run([sys.executable, "-c", "import mg.io.video, mindspore"]).returncode == 0
+    path = write(tmp_path / "a.mp4", index_frames(3, 64, 64))
+    program = f"""
+import sys
+import mg.io.clip, mg.io.by_number, mg.io.latents
+mg.io.clip.open_clip({str(path)!r})
+assert not {{"decord", "mindspore"}} & set(sys.modules)
+mg.io.by_number.read_frames_at({str(path)!r}, [0])
+import mindspore
+"""
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 0

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from mg.io.video import read_frames_at
+from mg.io.by_number import read_frames_at
 
 
 def real_clip(shared, frames=5, size=64):
