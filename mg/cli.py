@@ -35,8 +35,9 @@ class ArgumentParser(argparse.ArgumentParser):
     usage: the first line of --help, where the list of all flags would be too long.
     """
 
-    def __init__(self, description: str, usage: str | None = None):
-        super().__init__(description=description, usage=usage, formatter_class=_HelpFormatter, allow_abbrev=False)
+    def __init__(self, description: str, usage: str | None = None, add_help: bool = True):
+        settings = {"formatter_class": _HelpFormatter, "allow_abbrev": False}
+        super().__init__(description=description, usage=usage, add_help=add_help, **settings)
 
     def error(self, message: str) -> None:
         raise InputError(f"{message}; see --help")

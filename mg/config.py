@@ -121,12 +121,12 @@ def write_recipe(path: Path | str, mapping: Mapping[str, Any]) -> None:
 
 
 def explain(one: Field) -> str:
-    """What a field is, its unit, what it may be, and its default, in one sentence."""
-    rule, default = rule_of(one), default_of(one)
-    facts = [rule.help, rule.unit and f"in {rule.unit}", between(rule.least, rule.most)]
+    """What a field is, and in brackets its unit, its range or choices, and its default."""
+    rule = rule_of(one)
+    facts = [rule.unit, between(rule.least, rule.most).removeprefix("of ")]
     facts.append(rule.allowed and f"one of {', '.join(rule.allowed)}")
-    end = "required" if default is MISSING else f"default: {written(default)}"
-    return f"{', '.join(filter(None, facts))} ({end})".lstrip()
+    facts.append("required" if is_required(one) else f"default {written(default_of(one))}")
+    return f"{rule.help} ({'; '.join(filter(None, facts))})".lstrip()
 
 
 def fields_of(classes: tuple[type, ...]) -> dict[str, Field]:

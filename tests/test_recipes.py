@@ -6,11 +6,13 @@ import argparse
 import json
 import math
 import re
+import runpy
 from dataclasses import MISSING, dataclass, make_dataclass
 from pathlib import Path
 
 import pytest
 import yaml
+from conftest import ROOT
 
 from mg.cli import add_flags, given_flags
 from mg.config import (
@@ -175,11 +177,60 @@ def test_help_says_what_each_flag_is_may_be_and_is_by_default(monkeypatch):
     assert "100 % made up:" in text and "--fast [True|False]" in text and "--sizes NxN [NxN ...]" in text
     assert text.index("made up:") < text.index("\n  --rate") < text.index("to write:") < text.index("\n  --output_path")
     flags = flags_of(text)
-    assert flags["steps"] == "how long, 100 % of it, in steps, from 1 to 1000 (default: 10)"
-    assert flags["rate"] == "how fast, of at least 0 (default: 0.0001)"
-    assert flags["kind"] == "which one, one of fast, slow (default: fast)"
-    assert flags["betas"] == "decays, from 0 to 1 (default: 0.9 0.999)"
-    assert flags["limit"] == "(default: none)" and flags["output_path"] == "a folder (required)"
+    assert flags["steps"] == "how long, 100 % of it (steps; from 1 to 1000; default 10)"
+    assert flags["rate"] == "how fast (at least 0; default 0.0001)"
+    assert flags["kind"] == "which one (one of fast, slow; default fast)"
+    assert flags["betas"] == "decays (from 0 to 1; default 0.9 0.999)"
+    assert flags["limit"] == "(default none)" and flags["output_path"] == "a folder (required)"
+
+
+@pytest.mark.parametrize("script", ["train", "train_tae"])
+def test_help_of_training_explains_every_flag(script, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "110")
+    with pytest.raises(SystemExit):
+        runpy.run_path(str(ROOT / "scripts" / f"{script}.py"))["parse_args"](["--help"])
+    text = capsys.readouterr().out
+    flags = flags_of(text)
+    assert {"config", "output_path", "resume", "max_steps", "size_buckets", "kl_weight"} <= set(flags)
+    assert len(flags) == text.count("\n  --") + 1 > 60
+    assert len(re.findall(r"^\S.*:$", text, re.MULTILINE)) >= 4  # groups
+    for flag, words in flags.items():
+        if flag != "help":
+            assert re.fullmatch(r"\w.*\((.*; )?(default \S.*|required)\)", words), f"--{flag} {words}"
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        ("--max_steps 0", "max_steps=0 must be a whole number of at least 1; correct it, or leave it out for 100000"),
+        ("--model none_such", "model='none_such' is unknown; use one of tae"),
+        ("--betas 0.9 1", "betas=(0.9, 1.0) must be below 1"),
+        ("--disc_optimizer adam", "disc_optimizer='adam' is unknown; use one of adamw, muon, sgd"),
+        ("--seed -1", "seed=-1 must be a whole number from 0 to 4294967295"),
+        ("--learning_rate nan", "learning_rate=nan must be finite"),
+        ("--size_buckets 64", "--size_buckets: '64' must be a list of 2 values, each a whole number, joined by x"),
+        ("--size_buckets 64x8", "size_buckets=((64, 8),) must be a list of values, each a list of 2 values"),
+        ("--output_path=", "names that are not empty"),
+    ],
+)
+def test_a_wrong_flag_of_training_names_rule_and_remedy(words, message):
+    parse = runpy.run_path(str(ROOT / "scripts" / "train.py"))["parse_args"]
+    with pytest.raises(InputError) as error:
+        parse(["--output_path", "runs/a", "--video_folder", "v", "--perceptual_weight", "0", *words.split()])
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_flag_wins_over_the_recipe_and_the_recipe_over_the_script(tmp_path):
+    parse = runpy.run_path(str(ROOT / "scripts" / "train_tae.py"))["parse_args"]
+    words = ["--output_path", "runs/a", "--video_folder", "v", "--perceptual_weight", "0"]
+    path = recipe(tmp_path, "max_steps: 7\nlearning_rate: 1e-3\n")
+    made, args = parse([*words, "--config", str(path), "--max_steps", "9", "--resume"])
+    assert (made.training.model, made.training.max_steps, made.training.learning_rate) == ("tae", 9, 1e-3)
+    assert (args.output_path, args.resume) == ("runs/a", True)
+    assert parse([*words, "--resume", "step_3"])[1].resume == "step_3"
+    assert parse([*words, "--resume", "False"])[1].resume is False
+    with pytest.raises(InputError, match="model='none_such' is unknown"):
+        parse([*words, "--config", str(recipe(tmp_path, "model: none_such\n"))])
 
 
 def test_two_classes_with_one_name_are_a_mistake():
