@@ -4,9 +4,9 @@ import argparse
 import logging
 
 from mg import cli, files
-from mg.models.lpips import network
-from mg.models.lpips.convert import convert
 from mg.models import weights
+from mg.models.lpips import network as lpips
+from mg.models.lpips.convert import convert
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from mg.metrics.onnx import Network
 
 SIDE, DIMENSIONS = 299, 2048
 _REMEDY = (
-    "make one with 'python tools/export_inception.py --weights pt_inception-2015-12-05-6726825d.pth "
+    "make one with 'python tools/export/inception.py --weights pt_inception-2015-12-05-6726825d.pth "
     "--target inception.onnx' and give it as --inception_onnx (docs/metrics.md), or leave fid out"
 )
 

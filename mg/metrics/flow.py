@@ -11,7 +11,7 @@ from mg.io.pixels import to_clip
 from mg.metrics.onnx import Network
 
 _REMEDY = (
-    "make one with 'python tools/export_raft.py --weights raft_large_C_T_SKHT_V2-ff5fadd5.pth --target raft.onnx' "
+    "make one with 'python tools/export/raft.py --weights raft_large_C_T_SKHT_V2-ff5fadd5.pth --target raft.onnx' "
     "and give it as --flow_onnx (docs/metrics.md), or leave flolpips out"
 )
 

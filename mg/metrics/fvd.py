@@ -13,7 +13,7 @@ from mg.metrics.onnx import Network
 
 FRAMES, SIDE, DIMENSIONS = 16, 224, 400
 _REMEDY = (
-    "make one with 'python tools/export_i3d.py --weights i3d_torchscript.pt --target i3d.onnx' "
+    "make one with 'python tools/export/i3d.py --weights i3d_torchscript.pt --target i3d.onnx' "
     "and give it as --i3d_onnx (docs/metrics.md), or leave fvd out"
 )
 

@@ -179,7 +179,7 @@ def test_fvd_from_a_file(tmp_path):
 )
 def test_another_network_is_refused(tmp_path, shape, dimensions, kind, words):
     write(tmp_path / "tiny.onnx", shape, dimensions, kind)
-    with pytest.raises(InputError, match=words + ".* for FID's network; make one with 'python tools/export_inception"):
+    with pytest.raises(InputError, match=words + ".* for FID's network; make one with 'python tools/export/inception"):
         fid.FID(tmp_path / "tiny.onnx")
 
 
@@ -194,11 +194,11 @@ def test_inputs_of_another_size_are_one_line(tmp_path):
 @pytest.mark.parametrize("make, flag", [(fid.FID, "--inception_onnx"), (fvd.FVD, "--i3d_onnx")])
 def test_no_file_and_a_damaged_one_name_the_exporter(tmp_path, make, flag):
     for path, words in ((None, "no file of"), (tmp_path / "absent.onnx", "absent.onnx")):
-        with pytest.raises(InputError, match=f"{words}.*python tools/export_.*{flag}"):
+        with pytest.raises(InputError, match=f"{words}.*python tools/export/.*{flag}"):
             make(path)
     pytest.importorskip("onnxruntime")
     (tmp_path / "damaged.onnx").write_bytes(b"not a network")
-    with pytest.raises(InputError, match=f"damaged.onnx' is no ONNX file.*python tools/export_.*{flag}") as error:
+    with pytest.raises(InputError, match=f"damaged.onnx' is no ONNX file.*python tools/export/.*{flag}") as error:
         make(tmp_path / "damaged.onnx")
     assert "\n" not in str(error.value)
 
@@ -230,7 +230,7 @@ def exported(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
     frames = waves(35, 90, 123)
     np.save(folder / "frames.npy", frames)
-    done = run(f"tools/export_{request.param}.py", "--random_seed", "0", "--target", "seed.onnx", cwd=folder)
+    done = run(f"tools/export/{request.param}.py", "--random_seed", "0", "--target", "seed.onnx", cwd=folder)
     assert "random, seed 0" in done.stdout
     run("tests/metrics/torch_reference.py", request.param, "frames.npy", folder, cwd=folder)
     return request.param, folder, frames
@@ -257,7 +257,7 @@ def test_published_weights_give_the_same_network(exported):
     expected = features(metric_of(name, folder / "seed.onnx"), frames, frames)
     for source in ("weights.pth", "script.pt") if name == "i3d" else ("weights.pth",):
         target = folder / f"{source}.onnx"
-        run(f"tools/export_{name}.py", "--weights", source, "--target", target, cwd=folder)
+        run(f"tools/export/{name}.py", "--weights", source, "--target", target, cwd=folder)
         metric = metric_of(name, target)
         assert metric.about["weights"] == source and metric.about["weights_sha256"] == sha256(folder / source)
         np.testing.assert_allclose(features(metric, frames, frames), expected, atol=1e-4, rtol=0)
@@ -269,7 +269,7 @@ def test_other_weights_are_refused_and_nothing_is_written(exported):
     other = {"inception": "torchvision.pth", "i3d": "frames.npy"}[name]
     words = {"inception": "1 unexpected (AuxLogits.fc.bias)", "i3d": "cannot be read as PyTorch weights"}[name]
     for source, word in ((other, words), ("absent.pth", "absent.pth")):
-        done = run(f"tools/export_{name}.py", "--weights", source, "--target", "new/out.onnx", cwd=folder, code=2)
+        done = run(f"tools/export/{name}.py", "--weights", source, "--target", "new/out.onnx", cwd=folder, code=2)
         check_one_line_error(done, source, word)
     assert not list(folder.glob("**/out.onnx")) and not list(folder.glob("**/.*part*"))
 

@@ -17,7 +17,7 @@ from mg.metrics.flolpips import FloLPIPS, pooling_weights
 from mg.metrics.flow import OnnxFlow, resize_flow
 from mg.metrics.lpips import LPIPS
 
-EXPORTER = "tools/export_raft.py"
+EXPORTER = "tools/export/raft.py"
 needs_onnx = pytest.mark.skipif(
     find_spec("onnx") is None or find_spec("onnxruntime") is None, reason="onnx and onnxruntime are not both installed"
 )
@@ -182,7 +182,7 @@ def test_a_flow_network_of_any_size_serves_frames_of_any_size(tmp_path, size, sc
 @needs_onnx
 def test_other_networks_and_missing_ones_are_refused(tmp_path):
     for path in (None, tmp_path / "absent.onnx"):
-        with pytest.raises(InputError, match=r"tools/export_raft\.py.*--flow_onnx"):
+        with pytest.raises(InputError, match=r"tools/export/raft\.py.*--flow_onnx"):
             OnnxFlow(path)
     for wrong in ({"inputs": 1}, {"channels": 3}):
         with pytest.raises(InputError, match="optical flow"):

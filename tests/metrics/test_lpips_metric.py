@@ -18,7 +18,7 @@ from mg.models.lpips.convert import convert
 from mg.metrics.lpips import LPIPS, Batches, frames_at_once, to_image
 from mg.models import weights
 
-sys.path.append(str(ROOT / "tests/losses"))
+sys.path.append(str(ROOT / "tests/models"))
 from torch_writer import laid, write_archive
 
 ALEX = {0: (64, 3, 11), 3: (192, 64, 5), 6: (384, 192, 3), 8: (256, 384, 3), 10: (256, 256, 3)}  # torchvision's

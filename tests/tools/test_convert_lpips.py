@@ -14,7 +14,7 @@ from mg.models.lpips.network import LPIPS
 from mg.models.lpips.vgg import WIDTHS
 from mg.models import weights
 
-sys.path.append(str(ROOT / "tests/losses"))
+sys.path.append(str(ROOT / "tests/models"))
 from torch_writer import laid, write_archive
 
 TOOL = "tools/convert_lpips.py"

@@ -15,6 +15,7 @@ import json
 from pathlib import Path
 
 import mindspore as ms
+from mg.models.tae.inputs import MIN_SIZE
 from mindspore import Tensor, nn, ops
 
 from mg import cli, runtime
@@ -22,7 +23,6 @@ from mg.checks import require_whole
 from mg.errors import InputError
 from mg.files import make_folder, sha256, whole_file
 from mg.inference.options import MAX_SIZE
-from mg.models.tae.inputs import MIN_SIZE
 from mg.models.tae.tae import DEFAULT_WEIGHTS, TemporalAutoencoder
 
 

@@ -10,9 +10,8 @@ import numpy as np
 
 from mg.errors import InputError
 from mg.files import require_file
-from mg.models.lpips import torch_file
+from mg.models import torch_file, weights
 from mg.models.lpips.network import Distance
-from mg.models import weights
 
 SUFFIXES = (*torch_file.SUFFIXES, ".npz", *weights.SUFFIXES)
 # lin0.model.1.weight in the lpips package's file; lins.0. in a saved module; lin0 in a plain .npz

@@ -10,7 +10,7 @@ from mindspore import nn
 
 from mg.files import sha256
 
-TOOL = "tools/export_mindir.py"
+TOOL = "tools/export/mindir.py"
 
 
 def test_exported_graphs_are_the_model(random_nano, tmp_path):

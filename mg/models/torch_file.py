@@ -2,7 +2,8 @@
 
 Both of its formats: the zip archive of 1.6 and later, and the stream of pickles before it, in which the heads of the
 lpips package are still published. A pickle may name any function to be called; here it may name OrderedDict, floating
-storages and the tensor that lies in one, and nothing else.
+storages and the tensor that lies in one, and nothing else. PyTorch's own reader would do, but users on Ascend have
+MindSpore and no PyTorch, and these files are published in no other format.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ import pytest
 from torch_writer import Laid, write_archive, write_stream
 
 from mg.errors import InputError
-from mg.models.lpips import torch_file
+from mg.models import torch_file
 
 WRITERS = {"archive": write_archive, "stream": write_stream}
 
