@@ -19,7 +19,7 @@ from mg.models.tae.config import TAEConfig
 
 @dataclass(frozen=True)
 class Converter:
-    """reads: whether tensors of these names are its own. convert: (file, **options) -> model. options: what it takes."""
+    """reads: whether tensors of these names are its. convert: (file, **options) -> model. options: what it takes."""
 
     reads: Callable[[Collection[str]], bool]
     convert: Callable[..., Autoencoder]
