@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -98,14 +98,20 @@ class Form:
     def _fit_items(self, value: Any) -> tuple:
         if not isinstance(value, (list, tuple)):
             raise ValueError
-        items = self.items * len(value) if self.repeated else self.items
-        if len(items) != len(value):
+        return tuple(fit(part, forms) for part, forms in self.matched(value))
+
+    def matched(self, values: Sequence[Any]) -> Iterator[tuple[Any, tuple[Form, ...]]]:
+        """Each of the values with the forms of its place in a tuple. Raises ValueError if they are too many or few."""
+        items = self.items * len(values) if self.repeated else self.items
+        if len(items) != len(values):
             raise ValueError
-        return tuple(fit(part, forms) for part, forms in zip(value, items))
+        return zip(values, items)
 
     def words(self, limits: str) -> str:
         """What a value of this form is, with the range of its numbers."""
         if self.kind == "tuple":
+            if len(set(self.items)) > 1:
+                return f"a list: {', '.join(describe(item, limits) for item in self.items)}"
             count = "" if self.repeated else f"{len(self.items)} "
             return f"a list of {count}values, each {describe(self.items[0], limits)}"
         return f"{WORDS[self.kind]} {limits}".rstrip() if self.kind in ("int", "float") else WORDS[self.kind]

@@ -101,58 +101,54 @@ def rate(text: str) -> Fraction:
 
 def _add_flag(group: Any, one: Field) -> None:
     forms = parse(one.type)
-    several = [form for form in forms if form.kind == "tuple"]
-    single = tuple(form for form in forms if form.kind != "tuple")
-    words = (*single, *(form for tuples in several for item in tuples.items for form in item))
-
-    def from_text(text: str) -> Any:
-        return _from_text(text, words)
-
-    shown = next(form for form in words if form.kind != "None")
-    settings = {"type": from_text, "default": argparse.SUPPRESS, "help": explain(one).replace("%", "%%")}
-    settings["metavar"] = _placeholder(shown)
-    if several:
-        group.add_argument(f"--{one.name}", nargs="+", action=_OneOrMore, single=single, **settings)
-    elif shown.kind == "bool":
-        group.add_argument(f"--{one.name}", nargs="?", const=True, **settings)
-    else:
-        group.add_argument(f"--{one.name}", **settings)
+    shown = next(form for form in forms if form.kind != "None")
+    nargs = "?" if shown.kind == "bool" else "+" if any(form.kind == "tuple" for form in forms) else None
+    settings = {"nargs": nargs, "const": True} if nargs == "?" else {"nargs": nargs}
+    settings.update(metavar=_placeholder(shown), help=explain(one).replace("%", "%%"), default=argparse.SUPPRESS)
+    group.add_argument(f"--{one.name}", action=_Reading, forms=forms, **settings)
 
 
 def _placeholder(form: Form) -> str:
-    if form.kind == "tuple":
-        return "x".join(_placeholder(item[0]) for item in form.items)
+    if form.kind == "tuple":  # argparse repeats it
+        item = form.items[0][0]
+        return "x".join(_placeholder(part[0]) for part in item.items) or _placeholder(item)
     return _PLACEHOLDERS[form.kind]
 
 
-def _from_text(text: str, forms: tuple[Form, ...]) -> Any:
-    """A word of the command line as one of the forms; a list inside a list is written 192x256."""
-    for form in sorted(forms, key=lambda form: [*_READ, "tuple"].index(form.kind)):
-        try:
-            return _from_parts(text, form) if form.kind == "tuple" else _READ[form.kind](text)
-        except (ValueError, KeyError):
-            continue
-    joined = ", joined by x" if any(form.kind == "tuple" for form in forms) else ""
-    raise argparse.ArgumentTypeError(f"{text!r} must be {describe(tuple(dict.fromkeys(forms)))}{joined}")
+class _Reading(argparse.Action):
+    """Stores the words of a flag as the first of some forms that takes them."""
 
-
-def _from_parts(text: str, form: Form) -> tuple:
-    words = text.lower().split("x")
-    if len(words) != len(form.items):
-        raise ValueError
-    return tuple(_READ[item[0].kind](word) for word, item in zip(words, form.items))
-
-
-class _OneOrMore(argparse.Action):
-    """Keeps one word as a single value where the field also takes one, several as a tuple."""
-
-    def __init__(self, *args: Any, single: tuple[Form, ...], **settings: Any):
+    def __init__(self, *args: Any, forms: tuple[Form, ...], **settings: Any):
         super().__init__(*args, **settings)
-        self.single = {form.kind for form in single}
+        self.forms = forms
 
     def __call__(self, parser, namespace, values, option_string=None):
-        alone = len(values) == 1 and type(values[0]).__name__.replace("NoneType", "None") in self.single
-        setattr(namespace, self.dest, values[0] if alone else tuple(values))
+        words = values if isinstance(values, list) else [values]
+        try:
+            value = values if values is True else _read(words, self.forms)
+        except ValueError:
+            joined = ", joined by x" if "x" in self.metavar else ""
+            message = f"{' '.join(words)!r} must be {describe(self.forms)}{joined}"
+            raise argparse.ArgumentError(self, message) from None
+        setattr(namespace, self.dest, value)
+
+
+def _read(words: list[str], forms: tuple[Form, ...]) -> Any:
+    """Words of the command line as the first of the forms that takes them. Raises ValueError if none does."""
+    for form in sorted(forms, key=lambda form: [*_READ, "tuple"].index(form.kind)):
+        try:
+            if form.kind == "tuple":
+                return tuple(_read(_parts(word, items), items) for word, items in form.matched(words))
+            if len(words) == 1:
+                return _READ[form.kind](words[0])
+        except (ValueError, KeyError):
+            continue
+    raise ValueError
+
+
+def _parts(word: str, forms: tuple[Form, ...]) -> list[str]:
+    """The numbers of a list inside a list, which is written 192x256; else the word itself."""
+    return word.lower().split("x") if forms[0].kind == "tuple" else [word]
 
 
 def _stop(message: str, code: int) -> int:

@@ -48,7 +48,7 @@ class Sizes:
     buckets: tuple[int, ...] = ()
     patterns: tuple[str, ...] | None = None
     betas: tuple[float, float] = setting((0.9, 0.999), "decays", 0, 1)
-    weight: float | tuple[float, float, float] = setting(1.0, "or from, to, steps", 0)
+    weight: float | tuple[float, float, int] = setting(1.0, "or from, to, steps", 0)
     factors: float | tuple[float, ...] = 1.0
     sizes: tuple[tuple[int, int], ...] = setting((), "height x width", 16)
 
@@ -135,7 +135,7 @@ def test_flags_have_the_types_of_the_fields():
     }
     words = "--weight 0 1 100 --factors 2 --sizes 192x256 256X192"
     assert parsed(*words.split()) == {
-        "weight": (0.0, 1.0, 100.0),
+        "weight": (0.0, 1.0, 100),
         "factors": 2.0,
         "sizes": ((192, 256), (256, 192)),
     }
@@ -204,11 +204,14 @@ def test_help_of_training_explains_every_flag(script, monkeypatch, capsys):
     [
         ("--max_steps 0", "max_steps=0 must be a whole number of at least 1; correct it, or leave it out for 100000"),
         ("--model none_such", "model='none_such' is unknown; use one of tae"),
-        ("--betas 0.9 1", "betas=(0.9, 1.0) must be below 1"),
+        ("--betas 0.9 1", "betas: an average that decays by 1.0 would never move; use less"),
         ("--disc_optimizer adam", "disc_optimizer='adam' is unknown; use one of adamw, muon, sgd"),
         ("--seed -1", "seed=-1 must be a whole number from 0 to 4294967295"),
         ("--learning_rate nan", "learning_rate=nan must be finite"),
-        ("--size_buckets 64", "--size_buckets: '64' must be a list of 2 values, each a whole number, joined by x"),
+        (
+            "--size_buckets 64",
+            "'64' must be a list of values, each a list of 2 values, each a whole number, joined by x",
+        ),
         ("--size_buckets 64x8", "size_buckets=((64, 8),) must be a list of values, each a list of 2 values"),
         ("--output_path=", "names that are not empty"),
     ],
@@ -264,7 +267,7 @@ def test_later_mappings_win_and_flags_are_the_last():
         ({"buckets": 9}, "buckets=9 must be a list of values, each a whole number"),
         ({"buckets": [1, 2.5]}, "must be a list of values, each a whole number"),
         ({"name": {"nested": 1}}, "must be text"),
-        ({"weight": [0, 1]}, "must be a number of at least 0 or a list of 3 values, each a number of at least 0"),
+        ({"weight": [0, 1]}, "of at least 0 or a list: a number of at least 0, a number of at least 0, a whole number"),
         ({"sizes": [192, 256]}, "must be a list of values, each a list of 2 values, each a whole number"),
     ],
 )
