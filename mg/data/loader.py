@@ -17,7 +17,7 @@ from mg.data.bad_files import BadFiles
 from mg.data.clip import read_training_clip
 from mg.data.config import DataConfig
 from mg.data.file_lists import find_files
-from mg.data.plan import IMAGE, VIDEO, Position, Sample, StepPlan, choices, plan_steps, replacements
+from mg.data.plan import IMAGE, VIDEO, Position, Sample, Share, StepPlan, choices, plan_steps, replacements
 from mg.errors import InputError
 from mg.io.pixels import to_clip
 
@@ -56,9 +56,8 @@ class _Read:
 class TrainingData:
     """The steps of one rank, from `position` on.
 
-    micro_batches: gradient accumulation. position: of a checkpoint; None starts at the beginning.
-    bad_files: those that earlier runs found, not to be reported again; as an attribute, what the iteration found so
-    far and why, also once it has ended with an error.
+    position: of a checkpoint; None starts at the beginning. bad_files: those that earlier runs found, which are not
+    reported again; as an attribute, what the iteration found so far and why, also once it has ended with an error.
     Raises InputError when there is nothing to read; iteration does when too many files cannot be read.
     """
 
@@ -66,37 +65,24 @@ class TrainingData:
         self,
         config: DataConfig,
         seed: int,
-        batch_size: int,
-        micro_batches: int = 1,
-        rank: int = 0,
-        ranks: int = 1,
+        share: Share,
         position: Position | None = None,
         bad_files: Iterable[str] = (),
     ):
-        for name, value, least in (
-            ("seed", seed, 0),
-            ("batch_size", batch_size, 1),
-            ("micro_batches", micro_batches, 1),
-            ("ranks", ranks, 1),
-            ("rank", rank, 0),
-        ):
-            require_whole(name, value, least)
-        if rank >= ranks:
-            raise InputError(f"rank={rank} must be below ranks={ranks}; ranks count from 0")
+        require_whole("seed", seed, 0)
         found = find_files(config)
         logger.info("learning from %d videos and %d images", len(found.videos), len(found.images))
-        self.config, self.seed = config, seed
+        self.config, self.seed, self.share, self.position = config, seed, share, position or Position()
         self.files = {VIDEO: found.videos, IMAGE: found.images}
         self.bad_files: dict[str, str] = {}
         self._known_bad = tuple(bad_files)
-        self._plan = (batch_size, micro_batches, rank, ranks, position or Position())
 
     def __iter__(self) -> Iterator[Step]:
         """Yield steps for ever; closing the iterator ends its threads."""
         bad_files = BadFiles(len(set().union(*self.files.values())), self.config.max_bad_share, self._known_bad)
         self.bad_files = bad_files.reasons
         sizes = {source: len(files) for source, files in self.files.items()}
-        plans = plan_steps(self.config, sizes, self.seed, *self._plan)
+        plans = plan_steps(self.config, sizes, self.seed, self.share, self.position)
         pool = ThreadPoolExecutor(self.config.num_workers, "read_clips")
         try:
             for plan, reads in self._read_ahead(pool, plans):
@@ -108,8 +94,7 @@ class TrainingData:
         self, pool: ThreadPoolExecutor, plans: Iterator[StepPlan]
     ) -> Iterator[tuple[StepPlan, list[Future]]]:
         """Each plan with its samples under way; so many steps are begun that twice num_workers samples are ahead."""
-        batch_size, micro_batches, *_ = self._plan
-        ahead = 1 + ceil(2 * self.config.num_workers / (batch_size * micro_batches))
+        ahead = 1 + ceil(2 * self.config.num_workers / self.share.samples)
         begun = deque()
         while True:
             for plan in islice(plans, ahead - len(begun)):
@@ -126,7 +111,7 @@ class TrainingData:
         for attempt, index in enumerate(self._candidates(sample)):
             try:
                 random = choices(self.seed, sample, attempt)
-                frames, short = read_training_clip(files[index], sample.frames, self.config, random)
+                frames, short = read_training_clip(files[index], sample.shape, self.config, random)
             except (InputError, OSError) as error:
                 outcomes.append((str(files[index]), str(error)))
                 continue
@@ -148,6 +133,6 @@ def _assemble(plan: StepPlan, reads: list[_Read], bad_files: BadFiles) -> Step:
             )
     clips = iter(read.clip for read in reads)
     batches = [np.stack(list(islice(clips, len(batch)))) for batch in plan.samples]
-    kind = IMAGE if plan.frames == 1 else VIDEO
+    kind = IMAGE if plan.shape[0] == 1 else VIDEO
     short, replaced = (sum(counts) for counts in zip(*((read.short, len(read.outcomes) > 1) for read in reads)))
     return Step(plan.number, kind, batches, plan.position, short, replaced, bad)

@@ -1,4 +1,4 @@
-"""What each step takes, from the seed alone: its length, its files, their random choices. Nothing is read here.
+"""What each step takes, from the seed alone: its shape, its files, their random choices. Nothing is read here.
 
 Every rank plans the same; how many ranks, micro batches and threads share the work does not change what is planned.
 """
@@ -11,12 +11,12 @@ from functools import lru_cache
 
 import numpy as np
 
-from mg.checks import is_whole
+from mg.checks import is_whole, require_whole
 from mg.data.config import DataConfig
 from mg.errors import InputError
 
 VIDEO, IMAGE = "video", "image"
-_STEP, _ORDER, _SAMPLE, _REPLACEMENT, NOISE, _MOVING = range(6)  # what a random stream is for
+_STEP, _ORDER, _SAMPLE, _REPLACEMENT, NOISE, _MOVING, _SIZE = range(7)  # what a random stream is for
 _LISTS = {VIDEO: 0, IMAGE: 1}
 
 
@@ -51,13 +51,43 @@ class Position:
 
 
 @dataclass(frozen=True)
+class Share:
+    """One rank's share of every step: `micro_batches` (gradient accumulation) of `batch_size` samples each."""
+
+    batch_size: int
+    micro_batches: int = 1
+    rank: int = 0
+    ranks: int = 1
+
+    def __post_init__(self):
+        for field, least in (("batch_size", 1), ("micro_batches", 1), ("ranks", 1), ("rank", 0)):
+            require_whole(field, getattr(self, field), least)
+        if self.rank >= self.ranks:
+            raise InputError(f"rank={self.rank} must be below ranks={self.ranks}; ranks count from 0")
+
+    @property
+    def samples(self) -> int:
+        """Of a step, on this rank."""
+        return self.batch_size * self.micro_batches
+
+    def starts(self, start: int) -> list[int]:
+        """Where each micro batch of a step begins that takes its samples from `start` on.
+
+        Micro batch m of rank r has the batch_size samples from (m * ranks + r) * batch_size on. So all ranks together
+        see what one sees with their batches together.
+        """
+        firsts = (micro * self.ranks + self.rank for micro in range(self.micro_batches))
+        return [start + first * self.batch_size for first in firsts]
+
+
+@dataclass(frozen=True)
 class Sample:
-    """File number `index` of the list `source`, in the list's `epoch`, of which `frames` frames are taken."""
+    """File number `index` of the list `source`, in the list's `epoch`; a clip of `shape` (T, H, W) is cut from it."""
 
     source: str
     epoch: int
     index: int
-    frames: int
+    shape: tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -65,19 +95,29 @@ class StepPlan:
     """One rank's part of a step: its micro batches, and the position of all ranks after it."""
 
     number: int
-    frames: int
+    shape: tuple[int, int, int]
     samples: tuple[tuple[Sample, ...], ...]
     position: Position
 
 
-def step_shape(config: DataConfig, seed: int, number: int) -> int:
-    """Frames of optimizer step `number`, which counts from 0; 1 is an image."""
+def step_shape(config: DataConfig, seed: int, number: int) -> tuple[int, int, int]:
+    """(T, H, W) of the clips of optimizer step `number`, which counts from 0; T = 1 is an image."""
+    return (step_frames(config, seed, number), *step_size(config, seed, number))
+
+
+def step_frames(config: DataConfig, seed: int, number: int) -> int:
+    """Frames of step `number`; 1 is an image."""
     if config.mixed_strategy == "mixed_video_random":
         return config.frame_buckets[_generator(seed, _STEP, number).integers(len(config.frame_buckets))]
     if config.mixed_strategy == "mixed_video_image":
         is_image = _generator(seed, _STEP, number).random() < config.mixed_image_ratio
         return 1 if is_image else config.sample_n_frames
     return 1 if config.mixed_strategy == "image_only" else config.sample_n_frames
+
+
+def step_size(config: DataConfig, seed: int, number: int) -> tuple[int, int]:
+    """Height and width of step `number`."""
+    return config.sizes[_generator(seed, _SIZE, number).integers(len(config.sizes))]
 
 
 def step_source(config: DataConfig, seed: int, number: int, frames: int, images: int) -> str:
@@ -108,34 +148,25 @@ def choices(seed: int, sample: Sample, attempt: int) -> np.random.Generator:
 
 
 def plan_steps(
-    config: DataConfig,
-    sizes: Mapping[str, int],
-    seed: int,
-    batch_size: int,
-    micro_batches: int,
-    rank: int,
-    ranks: int,
-    position: Position,
+    config: DataConfig, sizes: Mapping[str, int], seed: int, share: Share, position: Position
 ) -> Iterator[StepPlan]:
     """Plan for ever, from `position` on, the steps of one rank. sizes: how many files each list has.
 
-    A step takes ranks * micro_batches * batch_size consecutive samples; micro batch m of rank r has the batch_size
-    samples from (m * ranks + r) * batch_size on. So all ranks together see what one sees with their batches together.
+    A step takes consecutive samples of one list, for all its micro batches and ranks.
     """
     while True:
-        number, frames = position.step, step_shape(config, seed, position.step)
-        source = step_source(config, seed, number, frames, sizes[IMAGE])
+        number, shape = position.step, step_shape(config, seed, position.step)
+        source = step_source(config, seed, number, shape[0], sizes[IMAGE])
         start = position.images if source == IMAGE else position.videos
-        starts = [start + (micro * ranks + rank) * batch_size for micro in range(micro_batches)]
         samples = tuple(
             tuple(
-                Sample(source, *sample_at(seed, source, sizes[source], place), frames)
-                for place in range(first, first + batch_size)
+                Sample(source, *sample_at(seed, source, sizes[source], place), shape)
+                for place in range(first, first + share.batch_size)
             )
-            for first in starts
+            for first in share.starts(start)
         )
-        position = position.after(source, ranks * micro_batches * batch_size)
-        yield StepPlan(number, frames, samples, position)
+        position = position.after(source, share.ranks * share.samples)
+        yield StepPlan(number, shape, samples, position)
 
 
 @lru_cache(maxsize=4)

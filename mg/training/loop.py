@@ -20,7 +20,7 @@ from mg.config import as_mapping, defaults, write_recipe
 from mg.data.config import DataConfig
 from mg.data.file_lists import find_files
 from mg.data.loader import Step, TrainingData
-from mg.data.plan import NOISE
+from mg.data.plan import NOISE, Share
 from mg.errors import InputError
 from mg.files import make_folder
 from mg.losses.objective import ObjectiveConfig
@@ -120,16 +120,8 @@ class Run:
     def go(self) -> int:
         """Train up to max_steps or until stopped."""
         training, progress = self.recipe.training, self.progress
-        data = TrainingData(
-            self.recipe.data,
-            training.seed,
-            training.batch_size,
-            training.gradient_accumulation_steps,
-            self.rank,
-            self.ranks,
-            progress.position,
-            progress.bad_files,
-        )
+        share = Share(training.batch_size, training.gradient_accumulation_steps, self.rank, self.ranks)
+        data = TrainingData(self.recipe.data, training.seed, share, progress.position, progress.bad_files)
         self.log = None
         if self.rank == 0:
             state.set_aside(self.checkpoints, progress.step)

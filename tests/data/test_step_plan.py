@@ -7,38 +7,38 @@ import numpy as np
 import pytest
 
 from mg.data.config import DataConfig
-from mg.data.plan import Position, Sample, choices, plan_steps, replacements, sample_at, step_shape
+from mg.data.plan import Position, Sample, Share, choices, plan_steps, replacements, sample_at, step_frames, step_shape
 from mg.errors import InputError
 
 SIZES = {"video": 7, "image": 5}
 MIXED = DataConfig(video_folder="v", sample_n_frames=9, mixed_image_ratio=0.2)
 
 
-def plans(steps, config=MIXED, sizes=SIZES, seed=1, batch=1, micro=1, rank=0, ranks=1, position=None):
-    return list(islice(plan_steps(config, sizes, seed, batch, micro, rank, ranks, position or Position()), steps))
+def plans(steps, config=MIXED, share=Share(1), sizes=SIZES, position=Position()):  # noqa: B008
+    return list(islice(plan_steps(config, sizes, 1, share, position), steps))
 
 
 def test_the_kind_of_a_step_is_a_function_of_seed_and_number_and_images_have_their_share():
-    shapes = [step_shape(MIXED, 3, number) for number in range(4000)]
+    shapes = [step_frames(MIXED, 3, number) for number in range(4000)]
     assert set(shapes) == {1, 9}
     assert abs(shapes.count(1) / 4000 - 0.2) < 0.03
-    assert shapes[100:110] == [step_shape(MIXED, 3, number) for number in range(100, 110)]
-    assert shapes != [step_shape(MIXED, 4, number) for number in range(4000)]
+    assert shapes[100:110] == [step_frames(MIXED, 3, number) for number in range(100, 110)]
+    assert shapes != [step_frames(MIXED, 4, number) for number in range(4000)]
 
 
 def test_moving_images_have_their_share_of_the_clips_and_leave_everything_else_as_it_was():
     config = replace(MIXED, moving_image_ratio=0.25)
     samples, before = ([plan.samples[0][0] for plan in plans(2000, of)] for of in (config, MIXED))
-    clips = [sample for sample in samples if sample.frames == 9]
+    clips = [sample for sample in samples if sample.shape[0] == 9]
     assert abs(sum(sample.source == "image" for sample in clips) / len(clips) - 0.25) < 0.04
-    assert [sample.frames for sample in samples] == [sample.frames for sample in before]
+    assert [sample.shape[0] for sample in samples] == [sample.shape[0] for sample in before]
     own = [sample for sample in samples if sample.source == "image"]
     assert [(s.epoch, s.index) for s in own] == [sample_at(1, "image", SIZES["image"], p) for p in range(len(own))]
 
 
 def test_random_lengths_come_from_the_buckets_alike():
     config = DataConfig(video_folder="v", mixed_strategy="mixed_video_random", frame_buckets=(1, 5, 17))
-    shapes = [step_shape(config, 0, number) for number in range(3000)]
+    shapes = [step_frames(config, 0, number) for number in range(3000)]
     assert set(shapes) == {1, 5, 17}
     assert min(shapes.count(length) for length in (1, 5, 17)) > 900
 
@@ -46,7 +46,21 @@ def test_random_lengths_come_from_the_buckets_alike():
 @pytest.mark.parametrize("strategy, frames", [("video_only", 9), ("image_only", 1)])
 def test_one_kind_only(strategy, frames):
     config = DataConfig(video_folder="v", mixed_strategy=strategy, sample_n_frames=9)
-    assert {step_shape(config, 0, number) for number in range(50)} == {frames}
+    assert {step_frames(config, 0, number) for number in range(50)} == {frames}
+
+
+def test_sizes_come_from_their_buckets_alike_and_change_nothing_else():
+    sizes = ((32, 48), (48, 32), (40, 40))
+    config = replace(MIXED, size_buckets=sizes)
+    shapes = [step_shape(config, 3, number) for number in range(3000)]
+    assert {shape[1:] for shape in shapes} == set(sizes)
+    assert min(sum(shape[1:] == size for shape in shapes) for size in sizes) > 900
+    assert [shape[0] for shape in shapes] == [step_frames(MIXED, 3, number) for number in range(3000)]
+    assert {step_shape(MIXED, 3, number)[1:] for number in range(50)} == {(256, 256)}
+    for plan, before in zip(plans(100, config, Share(2, 2)), plans(100, share=Share(2, 2))):
+        samples, others = sum(plan.samples, ()), sum(before.samples, ())
+        assert {sample.shape for sample in samples} == {plan.shape} == {step_shape(config, 1, plan.number)}
+        assert [(s.source, s.epoch, s.index) for s in samples] == [(s.source, s.epoch, s.index) for s in others]
 
 
 def test_every_epoch_has_each_sample_once_in_another_order():
@@ -65,7 +79,7 @@ def test_each_kind_walks_through_its_own_list():
     for source, frames in (("video", 9), ("image", 1)):
         own = [sample for sample in samples if sample.source == source]
         assert [(s.epoch, s.index) for s in own] == [sample_at(1, source, SIZES[source], p) for p in range(len(own))]
-        assert {sample.frames for sample in own} == {frames}
+        assert {sample.shape[0] for sample in own} == {frames}
     assert len([s for s in samples if s.source == "image"]) > 20
 
 
@@ -76,22 +90,22 @@ def test_without_images_single_frames_come_from_the_sequence_of_videos():
 
 @pytest.mark.parametrize("micro", [1, 3])
 def test_all_ranks_together_see_what_one_sees_with_their_batches_together(micro):
-    together = plans(20, batch=4, micro=micro)
-    parts = [plans(20, batch=2, micro=micro, rank=rank, ranks=2) for rank in (0, 1)]
+    together = plans(20, share=Share(4, micro))
+    parts = [plans(20, share=Share(2, micro, rank, ranks=2)) for rank in (0, 1)]
     for whole, first, second in zip(together, *parts):
         assert whole.samples == tuple(a + b for a, b in zip(first.samples, second.samples))
         assert whole.position == first.position == second.position
 
 
 def test_micro_batches_together_are_one_large_batch():
-    for large, small in zip(plans(20, batch=6), plans(20, batch=2, micro=3)):
+    for large, small in zip(plans(20, share=Share(6)), plans(20, share=Share(2, 3))):
         assert large.samples[0] == sum(small.samples, ())
 
 
 def test_from_a_position_the_plan_goes_on():
-    through = plans(30, batch=2)
+    through = plans(30, share=Share(2))
     position = Position.from_dict(through[11].position.as_dict())
-    assert plans(18, batch=2, position=position) == through[12:]
+    assert plans(18, share=Share(2), position=position) == through[12:]
 
 
 def test_positions_of_a_damaged_checkpoint_are_refused():
@@ -101,10 +115,12 @@ def test_positions_of_a_damaged_checkpoint_are_refused():
 
 
 def test_replacements_are_all_others_and_choices_differ_by_epoch_sample_and_attempt():
-    sample = Sample("video", 2, 3, 9)
+    shape = (9, 16, 16)
+    sample = Sample("video", 2, 3, shape)
     assert sorted(replacements(0, sample, 7)) == [0, 1, 2, 4, 5, 6]
     np.testing.assert_array_equal(replacements(0, sample, 7), replacements(0, sample, 7))
-    others = [(sample, 1), (Sample("video", 3, 3, 9), 0), (Sample("video", 2, 4, 9), 0), (Sample("image", 2, 3, 9), 0)]
-    drawn = [choices(0, *which).random() for which in [(sample, 0), *others]]
-    assert len(set(drawn)) == 5
-    assert drawn[0] == choices(0, Sample("video", 2, 3, 1), 0).random()
+    others = [("video", 3, 3), ("video", 2, 4), ("image", 2, 3)]
+    drawn = [choices(0, sample, 0), choices(0, sample, 1), *(choices(0, Sample(*other, shape), 0) for other in others)]
+    numbers = [generator.random() for generator in drawn]
+    assert len(set(numbers)) == 5
+    assert numbers[0] == choices(0, Sample("video", 2, 3, (1, 32, 32)), 0).random()

@@ -15,7 +15,7 @@ from conftest import ROOT
 
 from mg.data.config import DataConfig
 from mg.data.loader import TrainingData
-from mg.data.plan import Position, sample_at
+from mg.data.plan import Position, Share, sample_at
 from mg.errors import InputError
 from mg.io.video import write_video
 
@@ -40,8 +40,8 @@ def images(tmp_path_factory):
     return path
 
 
-def take(count, config, seed=0, batch=2, **more):
-    with closing(iter(TrainingData(config, seed, batch, **more))) as steps:
+def take(count, config, seed=0, batch=2, position=None, bad_files=(), **share):
+    with closing(iter(TrainingData(config, seed, Share(batch, **share), position, bad_files))) as steps:
         return list(islice(steps, count))
 
 
@@ -115,6 +115,19 @@ def test_lengths_from_buckets(folder):
     config = DataConfig(video_folder=folder, mixed_strategy="mixed_video_random", frame_buckets=(1, 3, 7), **SMALL)
     steps = take(25, config, batch=1)
     assert {(step.kind, step.clips[0].shape[2]) for step in steps} == {("image", 1), ("video", 3), ("video", 7)}
+
+
+def test_sizes_from_buckets_are_one_for_all_micro_batches_and_ranks_of_a_step(folder, images):
+    config = {"video_folder": folder, "image_folder": images, "random_crop": True, **SMALL}
+    sizes = ((24, 16), (16, 24), (32, 32))
+    steps = take(30, DataConfig(size_buckets=sizes, **config), micro_batches=2)
+    assert {step.clips[0].shape[3:] for step in steps} == set(sizes)
+    assert all(len({clip.shape for clip in step.clips}) == 1 for step in steps)
+    part = take(30, DataConfig(size_buckets=sizes, **config), batch=1, micro_batches=2, rank=1, ranks=2)
+    for step, other in zip(steps, part):
+        for clip, half in zip(step.clips, other.clips):
+            np.testing.assert_array_equal(clip[1:], half)
+    assert_same(take(5, DataConfig(size_buckets=(SMALL["image_size"],), **config)), take(5, DataConfig(**config)))
 
 
 def test_two_ranks_see_what_one_process_sees(folder, images):
@@ -247,7 +260,7 @@ def test_what_earlier_runs_found_is_not_reported_again_and_changes_no_clip(damag
 
 def test_too_many_bad_files_end_it_once_ten_were_tried(damaged):
     config = DataConfig(video_folder=damaged, mixed_strategy="video_only", max_bad_share=0.1, **SMALL)
-    data = TrainingData(config, 0, 1)
+    data = TrainingData(config, 0, Share(1))
     with pytest.raises(InputError, match=r"2 of the 1\d files .* more than max_bad_share=0.1") as error:
         for _ in data:
             pass
@@ -271,7 +284,7 @@ def test_missing_files_of_a_csv_count_as_bad_and_all_bad_ends_at_once(tmp_path):
 
 def test_closing_ends_the_threads(folder):
     before = threading.active_count()
-    steps = iter(TrainingData(DataConfig(video_folder=folder, **SMALL), 0, 1))
+    steps = iter(TrainingData(DataConfig(video_folder=folder, **SMALL), 0, Share(1)))
     next(steps)
     assert threading.active_count() > before
     steps.close()
@@ -282,7 +295,8 @@ def test_an_interrupt_does_not_hang(folder):
     program = f"""
 from mg.data.config import DataConfig
 from mg.data.loader import TrainingData
-for step in TrainingData(DataConfig(video_folder={str(folder)!r}, image_size=16), 0, 1):
+from mg.data.plan import Share
+for step in TrainingData(DataConfig(video_folder={str(folder)!r}, image_size=16), 0, Share(1)):
     print(step.number, flush=True)
 """
     process = subprocess.Popen(
