@@ -62,7 +62,7 @@ def test_without_quant_convolutions_there_are_none(tmp_path):
 
 
 def test_a_folder_is_its_only_file_or_the_one_that_diffusers_writes(tmp_path):
-    with pytest.raises(InputError, match="holds 0 .safetensors files"):
+    with pytest.raises(InputError, match="holds 0"):
         find_file(tmp_path)
     save_file({"x": np.zeros(1)}, str(tmp_path / "a.safetensors"))
     assert find_file(tmp_path) == tmp_path / "a.safetensors"
