@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mg import cli
-from mg.config import build, read_recipe
+from mg.config import read_recipe
 from mg.errors import InputError
 from mg.training.config import TrainingConfig
 from mg.training.recipe import Recipe, recipe_classes
@@ -29,13 +29,13 @@ def parse(
     group = parser.add_argument_group("Run")
     group.add_argument("--config", metavar="RECIPE", help="YAML file of settings; flags win (default none)")
     group.add_argument("--output_path", metavar="FOLDER", required=True, help="the run folder (required)")
-    text = "go on from this checkpoint, or from the newest of the run folder (default False)"
+    text = "go on from this checkpoint, or from the newest of the run folder (default none)"
     group.add_argument("--resume", nargs="?", const=True, default=False, type=_resume, metavar="CHECKPOINT", help=text)
     cli.add_flags(parser, *classes)
     args = parser.parse_args(arguments)
     if args.resume == "" or not args.output_path.strip():
         raise InputError("--output_path and --resume take names that are not empty; name one")
-    return Recipe(*build(classes, start, file, cli.given_flags(args, *classes))), args
+    return Recipe.of(start, file, cli.given_flags(args, *classes)), args
 
 
 def train(recipe: Recipe, args: argparse.Namespace) -> int:
