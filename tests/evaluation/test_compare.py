@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from conftest import check_one_line_error, run
 
-from mg.errors import InputError
-from mg.evaluation.compare import Sampling, at_times, compare
+from mg.evaluation.compare import compare
+from mg.io.clip import Sampling
 from mg.io.image import write_image
 from mg.io.video import read_frames, write_video
 from mg.metrics.choose import choose_metrics
@@ -41,15 +41,6 @@ def compared(folders, output, code=0, **sampling):
     return json.loads((output / "metrics.json").read_text())
 
 
-@pytest.mark.parametrize(
-    "rates, expected",
-    [((24, 24), [0, 1, 2, 3, 4, 5]), ((24, 12), [0, 2, 4]), ((24, 48), [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5])]
-    + [((30, 24), [0, 1, 2, 3, 5]), ((Fraction(30000, 1001), 30), [0, 0, 1, 2, 3, 4, 5])],
-)
-def test_frames_at_another_rate(rates, expected):
-    assert list(at_times(iter(range(6)), Fraction(rates[0]) / rates[1])) == expected
-
-
 def test_folders_are_compared_by_name(folders, tmp_path):
     report = compared(folders, tmp_path / "out")
     assert [(row["file"], row["kind"], row["frames"]) for row in report["clips"]] == [
@@ -64,7 +55,7 @@ def test_folders_are_compared_by_name(folders, tmp_path):
 
 
 def test_sampling_chooses_frames_and_sizes(folders, tmp_path):
-    sampling = {"sample_fps": Fraction(12), "sample_rate": 2, "num_frames": 2, "resolution": 32, "crop_size": 24}
+    sampling = {"sample_fps": Fraction(12), "stride": 2, "num_frames": 2, "resolution": 32, "crop_size": 24}
     report = compared(folders, tmp_path / "out", **sampling)
     row = report["clips"][1]
     assert (row["frames"], row["width"], row["height"]) == (2, 24, 24)
@@ -95,25 +86,15 @@ def test_what_cannot_be_compared_is_named(folders, tmp_path):
     assert compared(folders, tmp_path / "out", 3, num_frames=7)["mean"]["clips"] == 3
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [{"sample_fps": Fraction(0)}, {"sample_rate": 0}, {"num_frames": 0}, {"resolution": 8}, {"crop_size": 10**6}]
-    + [{"resolution": 32, "crop_size": 64}],
-)
-def test_bad_sampling_is_named(changes):
-    with pytest.raises(InputError, match=list(changes)[-1]):
-        Sampling(**changes)
-
-
 def test_the_script(folders, tmp_path):
     real, made = folders
     both = ("--real_video_dir", real, "--generated_video_dir", made)
     flags = ("--metric", "ssim", "psnr", "--batch_size", 2, "--sample_fps", 24, "--crop_size", 32, "--resolution", 32)
     more = ("--num_frames", 5, "--sample_rate", 1, "--device", "CPU")
-    run("scripts/eval_videos.py", *both, *flags, *more, cwd=tmp_path)
+    run("scripts/compare.py", *both, *flags, *more, cwd=tmp_path)
     report = json.loads((tmp_path / "samples" / "evaluation" / "metrics.json").read_text())
     assert [row["frames"] for row in report["clips"]] == [1, 5]
     assert list(report["mean"]) == ["ssim", "psnr", "clips"]
     (tmp_path / "empty").mkdir()
-    done = run("scripts/eval_videos.py", *both[:3], tmp_path / "empty", cwd=tmp_path, code=2)
+    done = run("scripts/compare.py", *both[:3], tmp_path / "empty", cwd=tmp_path, code=2)
     check_one_line_error(done, "holds no media")
