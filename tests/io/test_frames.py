@@ -1,20 +1,9 @@
-"""The drawn sample clip, and scaling and cropping of frames."""
+"""Scaling and cropping of frames, and windows that glide over a picture."""
 
 import numpy as np
 import pytest
 
-from mg.data.sample_clip import draw_sample_clip
 from mg.io.frames import CLOSEST, FASTEST, glide, resize_and_crop
-
-
-def test_the_sample_clip_moves_is_textured_and_always_the_same():
-    frames = np.stack(list(draw_sample_clip(frames=4, size=64)))
-    assert frames.shape == (4, 64, 64, 3)
-    assert frames.dtype == np.uint8
-    np.testing.assert_array_equal(frames[:1], np.stack([next(draw_sample_clip(frames=4, size=64))]))
-    assert np.abs(np.diff(frames.astype(int), axis=0)).mean((1, 2, 3)).min() > 2
-    assert np.abs(np.diff(frames.astype(int), axis=2)).mean() > 2
-    assert frames.std((0, 1, 2)).min() > 20
 
 
 @pytest.mark.parametrize("source", [(40, 40), (30, 60), (61, 37), (10, 90)])
