@@ -16,6 +16,7 @@ from mg.errors import InputError
 from mg.models import weights
 from mg.models.autoencoder import Autoencoder
 from mg.models.forward import GaussianForward
+from mg.models.layers.resnet import blocks_by_level
 from mg.models.tae.config import TAEConfig
 from mg.models.tae.decoder import Decoder
 from mg.models.tae.encoder import Encoder
@@ -57,12 +58,7 @@ class TemporalAutoencoder(Autoencoder):
         return is_temporal(name)
 
     def recompute_levels(self) -> list[list[nn.Cell]]:
-        """The residual blocks of encoder and decoder, from the level of the largest frames to that of the smallest."""
-        pairs = zip(self.encoder.levels, list(self.decoder.levels)[::-1])
-        levels = [[*down.blocks, *up.blocks] for down, up in pairs]
-        for middle in (self.encoder.middle, self.decoder.middle):
-            levels[-1] += [middle.block1, middle.block2]
-        return levels
+        return blocks_by_level(self.encoder, self.decoder)
 
     def training_forward(self) -> GaussianForward:
         return GaussianForward(self)
