@@ -6,8 +6,8 @@ For any codec: --real_video_dir holds the originals, --generated_video_dir what 
 import argparse
 
 from mg import cli, runtime
-from mg.inference import flags
 from mg.evaluation.compare import compare
+from mg.inference import flags
 from mg.io.clip import Sampling
 from mg.metrics.choose import choose_metrics
 

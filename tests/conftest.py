@@ -14,7 +14,8 @@ import pytest
 from mindspore import Tensor
 
 from mg import runtime
-from mg.inference import models
+from mg.models import families
+from mg.models.session import Session
 from mg.models.tae.names import is_temporal
 from mg.models.tae.tae import TemporalAutoencoder
 
@@ -49,13 +50,18 @@ def random_nano() -> TemporalAutoencoder:
     return randomise(TemporalAutoencoder(NANO))
 
 
-@pytest.fixture
-def weights(random_nano, tmp_path, monkeypatch) -> Path:
-    """A weights file of the nano model; loading it gives the model that other tests have compiled already."""
-    path = tmp_path / "weights" / "nano.safetensors"
-    random_nano.save(path)
-    monkeypatch.setattr(models, "TemporalAutoencoder", lambda pretrained, dtype, **tiles: random_nano)
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory) -> Path:
+    """A weights file of the nano model whose every weight is random."""
+    path = tmp_path_factory.mktemp("weights") / "nano.safetensors"
+    randomise(TemporalAutoencoder(NANO)).save(path)
     return path
+
+
+@pytest.fixture(scope="session")
+def session(weights) -> Session:
+    """The nano model at work. Whoever changes its tiles puts them back."""
+    return Session(families.load(weights))
 
 
 def randomise(tae: TemporalAutoencoder, seed: int = 0) -> TemporalAutoencoder:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from mg.checks import is_whole
+from mg.checks import require_whole
+from mg.config import check, setting
 from mg.errors import InputError
-from mg.inference.options import MAX_SIZE
-from mg.models.tae.inputs import MIN_SIZE
-from mg.models.tiling.stream import Tiles
+from mg.io.frames import SIDES
+from mg.models.tiling.tiles import Tiles
 
 _SMALLEST_TILE = 64
 
@@ -19,7 +19,8 @@ class Request:
     """What a visitor asks for.
 
     size: side of the square that frames are scaled and cropped to; None keeps what they show.
-    sample: decode a sample of the posterior instead of its mean.  tiles: None leaves frames whole.
+    sample: decode a sample of the posterior instead of its mean.  tiles: sizes of tiles and what they share; None takes
+    the model's own.  use_tile: False leaves frames whole.
     """
 
     source: Path
@@ -27,33 +28,25 @@ class Request:
     size: int | None = None
     sample: bool = False
     tiles: Tiles | None = None
+    use_tile: bool = True
 
 
 @dataclass(frozen=True)
 class Limits:
-    """max_frames: of a clip, the rest is cut off.  max_side: of frames, in pixels; larger ones are scaled down.
+    """Limits of what a visitor may ask for."""
 
-    max_megabytes: of an upload.
-    """
+    max_frames: int = setting(64, "of a clip; the rest is cut off", least=1, unit="frames")
+    max_side: int = setting(512, "of frames; larger ones are scaled down", *SIDES, unit="pixels")
+    max_megabytes: int = setting(200, "of an upload", least=1, unit="MB")
 
-    max_frames: int = 64
-    max_side: int = 512
-    max_megabytes: int = 200
+    __post_init__ = check
 
-    def __post_init__(self):
-        if self.max_frames < 1:
-            raise InputError(f"max_frames={self.max_frames} must be at least 1")
-        if not MIN_SIZE <= self.max_side <= MAX_SIZE:
-            raise InputError(f"max_side={self.max_side} must be from {MIN_SIZE} to {MAX_SIZE}")
-        if self.max_megabytes < 1:
-            raise InputError(f"max_megabytes={self.max_megabytes} must be at least 1")
-
-    def check(self, request: Request) -> None:
+    def allow(self, request: Request) -> None:
         """Raise InputError, naming the field, for what this page does not do."""
         _require_whole("number of frames", request.num_frames, 1, self.max_frames)
         if request.size is not None:
-            _require_whole("size", request.size, MIN_SIZE, self.max_side)
-        if request.tiles is not None:
+            _require_whole("size", request.size, SIDES[0], self.max_side)
+        if request.use_tile and request.tiles is not None:
             self._check_tiles(request.tiles)
 
     def size(self, height: int, width: int) -> tuple[int, int]:
@@ -69,7 +62,8 @@ class Limits:
         for name in ("encode", "decode"):
             frames = getattr(tiles, f"{name}_tile")
             _require_whole(f"{name}_tile", frames, 1, max(self.max_frames, Tiles.encode_tile))
-            if frames * tiles.spatial_tile**2 > self._most_pixels():
+            computed = frames + (2 * tiles.encode_context if name == "encode" else 0)
+            if computed * tiles.spatial_tile**2 > self._most_pixels():
                 raise InputError(
                     f"{name}_tile={frames} with spatial_tile={tiles.spatial_tile} is more than this page computes at "
                     f"once ({self._most_pixels()} pixels); choose a smaller one of the two"
@@ -79,10 +73,14 @@ class Limits:
             _require_whole(f"{name}_overlap", overlap, 0, tile // 2)
 
     def _most_pixels(self) -> int:
-        """Of a tile: as many as the default tile has, or as 8 whole frames of the largest size."""
-        return max(Tiles.encode_tile * Tiles.spatial_tile**2, 8 * self.max_side**2)
+        """Of a tile with its context: as many as the default has, or as 12 whole frames of the largest size."""
+        default = Tiles()
+        window = default.encode_tile + 2 * default.encode_context
+        return max(window * default.spatial_tile**2, 12 * self.max_side**2)
 
 
 def _require_whole(name: str, value: int, least: int, most: int) -> None:
-    if not is_whole(value) or not least <= value <= most:
-        raise InputError(f"{name}={value!r} must be a whole number from {least} to {most} on this page")
+    try:
+        require_whole(name, value, least, most)
+    except InputError as error:
+        raise InputError(f"{error} on this page") from None

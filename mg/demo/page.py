@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any
 
-from mg.data.sample_clip import FPS, FRAMES, draw_sample_clip
 from mg.demo.explain import Explanation, explain
 from mg.demo.limits import Limits, Request
 from mg.demo.one_thread import OneThread
-from mg.demo.style import CSS, INTRODUCTION, KEEP_TOGETHER, WAITING, cards, figures
+from mg.demo.style import CSS, KEEP_TOGETHER, WAITING, cards, figures, introduction
 from mg.errors import InputError
-from mg.inference.models import Models
-from mg.io import video
-from mg.models.tiling.stream import Tiles
+from mg.inference.clips import SAMPLE_CLIP
+from mg.models.session import Session
+from mg.models.tiling.tiles import Tiles
 
 try:
     import gradio as gr
@@ -42,7 +41,7 @@ _MOST_WAITING = 16
 _KEPT_SECONDS = 3600
 
 
-def serve(models: Models, limits: Limits, host: str, port: int) -> None:
+def serve(session: Session, limits: Limits, host: str, port: int) -> None:
     """Show the page at host:port until interrupted; the model works in the calling thread.
 
     All files, of visitors and of results, lie in one temporary folder, which is removed in the end.
@@ -52,7 +51,7 @@ def serve(models: Models, limits: Limits, host: str, port: int) -> None:
         os.environ["GRADIO_TEMP_DIR"] = f"{folder}/gradio"
         os.environ["GRADIO_ANALYTICS_ENABLED"] = os.environ["GRADIO_RUN_HISTORY"] = "False"
         logging.getLogger("httpx").setLevel(logging.WARNING)
-        page = build(Desk(models, limits, line, Path(folder)))
+        page = build(Desk(session, limits, line, Path(folder)))
         fonts = (gr.themes.utils.fonts.LocalFont("IBM Plex Sans", weights=(400, 700)), "system-ui", "sans-serif")
         try:
             page.launch(
@@ -86,7 +85,7 @@ def serve(models: Models, limits: Limits, host: str, port: int) -> None:
 class Desk:
     """Where requests of visitors become work for the thread of the model."""
 
-    models: Models
+    session: Session
     limits: Limits
     line: OneThread
     folder: Path
@@ -105,33 +104,30 @@ class Desk:
         with _told_on_the_page(upload), tempfile.TemporaryDirectory(dir=self.folder) as results:
             if upload is None:
                 raise InputError("there is nothing to work on yet: upload a clip or an image, or take the sample clip")
-            # Without context: a tile then costs no more than the limits allow it.
-            tiles = Tiles(**dict(zip(TILE_FIELDS, sizes)), encode_context=0) if use_tile else None
-            request = Request(Path(upload), num_frames, size or None, latents == "sample", tiles)
+            tiles = self.session.model.default_tiles.but(**dict(zip(TILE_FIELDS, sizes)))
+            request = Request(Path(upload), num_frames, size or None, latents == "sample", tiles, use_tile)
             report = partial(_report, copy_context(), progress)
             progress(0, desc="waiting for the model")
-            yield _shown(self.line.do(partial(explain, self.models, request, self.limits, Path(results), report)))
+            yield _shown(self.line.do(partial(explain, self.session, request, self.limits, Path(results), report)))
 
-    def draw_sample(self) -> str:
-        """The drawn clip, as a file; drawn once."""
-        path = self.folder / "sample_clip.mp4"
+    def sample_clip(self) -> str:
+        """The clip that ships with the package, as a file that Gradio may hand out."""
+        path = self.folder / SAMPLE_CLIP.name
         with _told_on_the_page(None):
             if not path.exists():
-                with video.write_video(path, Fraction(FPS)) as file:
-                    for frame in draw_sample_clip(min(FRAMES, self.limits.max_frames)):
-                        file.write(frame)
+                shutil.copy(SAMPLE_CLIP, path)
         return str(path)
 
 
 def build(desk: Desk) -> gr.Blocks:
     """The page's parts, from top to bottom."""
-    limits = desk.limits
-    with gr.Blocks(title="Temporal autoencoder", analytics_enabled=False, delete_cache=(600, _KEPT_SECONDS)) as page:
-        gr.HTML(INTRODUCTION)
+    limits, model = desk.limits, desk.session.model
+    with gr.Blocks(title="Autoencoder", analytics_enabled=False, delete_cache=(600, _KEPT_SECONDS)) as page:
+        gr.HTML(introduction(model.window_frames(2) - model.window_frames(1), model.space_compression))
         with gr.Row(equal_height=False):
             with gr.Column(scale=1, min_width=290, elem_classes="controls"):
                 upload = gr.File(label="A clip or an image", height=150, elem_id="upload")
-                sample_clip = gr.Button("Take the drawn sample clip", size="sm", elem_id="sample_clip")
+                sample_clip = gr.Button("Take the sample clip", size="sm", elem_id="sample_clip")
                 choices = [("as it is", 0), *((f"{side} x {side}", side) for side in SIZES if side <= limits.max_side)]
                 info = "scaled to cover it, centre cut out"
                 size = gr.Dropdown(choices, value=0, label="Size", info=info, elem_id="size")
@@ -143,21 +139,21 @@ def build(desk: Desk) -> gr.Blocks:
                 info = "without: windows of a few whole frames, worst at their ends; faster where frames are large"
                 use_tile = gr.Checkbox(True, label="Compute in tiles", info=info)
                 with gr.Accordion("Sizes of tiles", open=False) as tile_sizes:
-                    sizes = [_tile_row(first) for first in range(0, len(TILE_FIELDS), 2)]
+                    sizes = [_tile_row(model.default_tiles, first) for first in range(0, len(TILE_FIELDS), 2)]
                 run = gr.Button("Run", variant="primary", size="lg", elem_id="run")
             with gr.Column(scale=3, min_width=320):
                 results = _results()
         inputs = [upload, size, num_frames, latents, use_tile, *(number for pair in sizes for number in pair)]
-        sample_clip.click(desk.draw_sample, None, upload, api_name="sample_clip")
+        sample_clip.click(desk.sample_clip, None, upload, api_name="sample_clip")
         use_tile.change(lambda on: gr.update(visible=on), use_tile, tile_sizes, api_visibility="private")
         run.click(desk.run, inputs, results, api_name="reconstruct", concurrency_limit=1, show_progress_on=results[0])
     return page.queue(max_size=_MOST_WAITING)
 
 
-def _tile_row(first: int) -> list[gr.Number]:
+def _tile_row(tiles: Tiles, first: int) -> list[gr.Number]:
     with gr.Row():
         return [
-            gr.Number(getattr(Tiles, TILE_FIELDS[index]), label=_TILE_LABELS[index], precision=0, min_width=100, step=8)
+            gr.Number(getattr(tiles, TILE_FIELDS[index]), label=_TILE_LABELS[index], precision=0, min_width=100, step=8)
             for index in (first, first + 1)
         ]
 

@@ -10,10 +10,10 @@ from mg.demo.explain import Explanation
 
 INTRODUCTION = """
 <div class="introduction">
-  <h1>What a temporal autoencoder keeps</h1>
-  <p>The encoder turns every block of 8 frames of 8 &times; 8 pixels into a handful of numbers, the <b>latents</b>; the
-  decoder makes pictures of them again. Diffusion models paint in these latents: what is lost here, they can never
-  show. Give it a clip or an image, and see what comes back.</p>
+  <h1>What an autoencoder keeps</h1>
+  <p>The encoder turns every block of {block} into a handful of numbers, the <b>latents</b>; the decoder makes pictures
+  of them again. Diffusion models paint in these latents: what is lost here, they can never show. Give it a clip or an
+  image, and see what comes back.</p>
 </div>
 """
 
@@ -60,6 +60,12 @@ KEEP_TOGETHER = """
 """
 
 
+def introduction(frames: int, side: int) -> str:
+    """What the page is about, of a model that takes blocks of so many frames, rows and columns to one."""
+    pixels = f"{side} &times; {side} pixels"
+    return INTRODUCTION.format(block=pixels if frames == 1 else f"{frames} frames of {pixels}")
+
+
 def cards(told: Explanation) -> str:
     """The figures that matter most, and what was done to the upload, as HTML."""
     z, t, h, w = told.latent_shape
@@ -67,7 +73,7 @@ def cards(told: Explanation) -> str:
     shown = (
         ("PSNR", f"{np.mean(told.psnr):.2f} dB", _spread(told.psnr, 2)),
         ("SSIM", f"{np.mean(told.ssim):.4f}", _spread(told.ssim, 3)),
-        ("Size", f"{told.width} &times; {told.height}", frames),
+        ("Size", f"{told.size[1]} &times; {told.size[0]}", frames),
         ("Latents", f"{z} &times; {t} &times; {h} &times; {w}", "channels, frames, rows, columns"),
         ("Compression", f"{told.compression:.4g} : 1", "numbers in for one kept"),
     )
@@ -86,8 +92,8 @@ def figures(told: Explanation) -> dict[str, object]:
         "psnr": round(float(np.mean(told.psnr)), 4),
         "ssim": round(float(np.mean(told.ssim)), 6),
         "frames": told.frames,
-        "width": told.width,
-        "height": told.height,
+        "width": told.size[1],
+        "height": told.size[0],
         "fps": None if told.fps is None else str(told.fps),
         "latent_shape": list(told.latent_shape),
         "compression": round(told.compression, 2),

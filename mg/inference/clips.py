@@ -1,21 +1,15 @@
-"""The files that a command works on, what their results are called, and opening one."""
+"""The files that a command works on, and what their results are called."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from fractions import Fraction
-from itertools import chain
 from pathlib import Path
 
-import numpy as np
-
-from mg.data.file_lists import MEDIA, read_csv, require_folder
+from mg.data.file_lists import read_csv, require_folder
 from mg.errors import InputError
-from mg.inference.options import Options
-from mg.io import image, video
-from mg.io.media import find_media, is_image
-from mg.models.tae.inputs import MIN_SIZE
+from mg.io.clip import MEDIA, find_media
+
+SAMPLE_CLIP = Path(__file__).with_name("sample_clip.mp4")
 
 
 @dataclass(frozen=True)
@@ -25,20 +19,6 @@ class Source:
     path: Path
     name: str
     stem: str
-
-
-@dataclass(frozen=True)
-class Clip:
-    """A source that is open.
-
-    frames: (H, W, 3) uint8, as the options take them. total: about how many there are. fps: None of an image.
-    """
-
-    source: Source
-    frames: Iterable[np.ndarray]
-    total: int
-    size: tuple[int, int]
-    fps: Fraction | None
 
 
 def find_sources(
@@ -70,21 +50,6 @@ def find_sources(
     return [Source(root / name, name, stem) for name, stem in zip(names, stems)]
 
 
-def open_clip(source: Source, options: Options) -> Clip:
-    """Open a video or an image; frames are read as they are asked for.
-
-    Raises InputError for a file that cannot be read, and for frames that are too small.
-    """
-    if is_image(source.path):
-        fps, total, frames = None, 1, iter([image.read_image(source.path)])
-    else:
-        info = video.probe(source.path)
-        fps, total, frames = info.fps / options.stride, options.count(info.frames), video.read_frames(source.path)
-    frames = options.taken(frames)
-    first = next(frames)
-    height, width, _ = first.shape
-    if min(height, width) < MIN_SIZE:
-        raise InputError(
-            f"'{source.path}' has frames of {width}x{height}; sides of at least {MIN_SIZE} are needed: use --image_size"
-        )
-    return Clip(source, chain([first], frames), total, (height, width), fps)
+def sample_clip() -> Source:
+    """The clip that ships with the package: three patterned balls rolling over a floor, 64 frames of 256x256."""
+    return Source(SAMPLE_CLIP, SAMPLE_CLIP.name, SAMPLE_CLIP.stem)

@@ -1,51 +1,64 @@
-"""Videos and images to files of latents: a cache for training diffusion models."""
+"""Videos and images to files of latents: a cache for training diffusion models and language models."""
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from mg.errors import InputError
-from mg.files import make_folder, whole_file
-from mg.inference.models import Models, seed_of
-from mg.inference.options import Options
-from mg.inference.clips import Clip, Source, open_clip
-from mg.io import pixels
-from mg.io.latents import FLOAT_DTYPES, INDEX, SUFFIX, Header, Latents, read_header, write_index, write_latents
-from mg.models.tae.tae import TemporalAutoencoder
 from mg.distributed import total
+from mg.errors import InputError
+from mg.evaluation.round_trip import generator_of
+from mg.files import make_folder, sha256, whole_file
+from mg.inference.clips import Source
+from mg.inference.options import Options
+from mg.io import pixels
+from mg.io.clip import open_clip
+from mg.io.latents import FLOAT_DTYPES, INDEX, SUFFIX, Header, Latents, read_header, write_index, write_latents
+from mg.models.session import Session
 
 logger = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Storing:
+    """What is stored of each clip.
+
+    kind: one of those that the model's latents are stored as, such as posterior or sample; None takes the first.
+    dtype: fp32, fp16 or bf16; of codes it is int32 whatever this says.
+    overwrite: replace files from other weights or options, which are an error otherwise.
+    """
+
+    kind: str | None = None
+    dtype: str = "fp32"
+    overwrite: bool = False
+
+    def __post_init__(self):
+        if self.dtype not in FLOAT_DTYPES:
+            raise InputError(f"dtype_out={self.dtype!r} cannot be stored; use one of {', '.join(FLOAT_DTYPES)}")
+
+
 def encode_files(
+    session: Session,
     sources: Sequence[Source],
     output_path: Path | str,
-    options: Options,
-    ckpt_path: Path | str | None = None,
-    dtype: str = "auto",
-    dtype_out: str = "fp32",
-    overwrite: bool = False,
-    rank: int = 0,
-    ranks: int = 1,
+    options: Options = Options(),
+    storing: Storing = Storing(),
+    place: tuple[int, int] = (0, 1),
 ) -> int:
-    """Encode every `ranks`-th clip, from the `rank`-th on; those that are finished already are skipped.
+    """Encode the clips that this process has, (rank, ranks), of all that share them; finished ones are skipped.
 
-    dtype: of computing. options.sample: store samples, each with noise of its own, instead of mean and deviation.
-    overwrite: replace files from other weights or options, which are an error otherwise.
     Returns how many clips could not be used, of all ranks: each is named in the log and its rank's failed.json.
     """
-    output = make_folder(output_path)
-    models = Models(ckpt_path, dtype, options.tiles)
-    recipe = _recipe(models, options, dtype_out)
+    output, (rank, ranks) = make_folder(output_path), place
+    recipe = _recipe(session, options, storing)
     # Every rank looks at all files, so that one that is refused stops all ranks before any of them encodes.
-    finished = {source.name for source in sources if _is_finished(output, source, recipe, overwrite)}
+    finished = {source.name for source in sources if _is_finished(output, source, recipe, storing.overwrite)}
     share = sources[rank::ranks]
     waiting = [source for source in share if source.name not in finished]
     total(0, ranks)  # until here nothing was changed
@@ -58,7 +71,7 @@ def encode_files(
     failed = []
     for source in tqdm(waiting, desc="encoding", unit="clip", disable=rank > 0):
         try:
-            write_latents(_target(output, source), _encode(models, open_clip(source, options), recipe, options))
+            write_latents(_target(output, source), encode_clip(session, source, options, recipe))
         except InputError as error:
             if len(sources) == 1:
                 raise
@@ -74,27 +87,55 @@ def encode_files(
     return all_failed
 
 
+def encode_clip(session: Session, source: Source, options: Options, recipe: dict[str, object]) -> Latents:
+    """Header and arrays (z, t, h, w) of one clip, whose frames are read while they are encoded."""
+    clip, count, pieces = open_clip(source.path, options.sampling), 0, []
+    session.prepare(clip.total, *clip.size)
+    rng = generator_of(source.name, options.seed)
+
+    def frames() -> Iterator[np.ndarray]:
+        nonlocal count
+        for frame in clip.frames:
+            count += 1
+            yield pixels.to_clip(frame[None])[None]
+
+    for raw in session.encode(frames()):
+        pieces.append(session.model.latents.stored(raw, recipe["kind"], rng))
+    arrays = {name: np.concatenate([piece[name][0] for piece in pieces], 1) for name in pieces[0]}
+    height, width = clip.size
+    fps = None if clip.fps is None else str(clip.fps)
+    return Latents(Header(frames=count, height=height, width=width, fps=fps, source=source.name, **recipe), arrays)
+
+
 def _target(output: Path, source: Source) -> Path:
     return output / f"{source.stem}{SUFFIX}"
 
 
-def _recipe(models: Models, options: Options, dtype_out: str) -> dict[str, object]:
+def _recipe(session: Session, options: Options, storing: Storing) -> dict[str, object]:
     """The fields of every header that do not depend on the clip: latents with equal ones are interchangeable."""
-    if dtype_out not in FLOAT_DTYPES:
-        raise InputError(f"dtype_out={dtype_out!r} cannot be stored; use one of {', '.join(FLOAT_DTYPES)}")
-    size = None if options.image_size is None else list(options.image_size)
-    drawn = {"seed": options.seed} if options.sample else {}
+    model = session.model
+    kinds = model.latents.stored_as
+    kind = storing.kind or kinds[0]
+    if kind not in kinds:
+        raise InputError(f"kind={kind!r} is nothing that {model.family} gives; use one of {', '.join(kinds)}")
+    sampling = options.sampling
+    size = None if sampling.image_size is None else list(sampling.image_size)
+    fps = {} if sampling.sample_fps is None else {"sample_fps": str(sampling.sample_fps)}
+    drawn = {"seed": options.seed} if kind == "sample" else {}
     return {
-        "weights_sha256": models.sha256,
-        "kind": "sample" if options.sample else "posterior",
-        "dtype": dtype_out,
-        "tiles": None if options.tiles is None else asdict(options.tiles),
+        "model": model.family,
+        "weights_sha256": sha256(model.weights_path),
+        "kind": kind,
+        "dtype": model.latents.dtype or storing.dtype,
+        "tiles": asdict(session.tiles) if session.use_tile else None,
         "options": {
-            **{"num_frames": options.num_frames, "stride": options.stride, "image_size": size},
-            "compute_dtype": str(models.compute_dtype),
+            **{"num_frames": sampling.num_frames, "stride": sampling.stride, "image_size": size, **fps},
+            "compute_dtype": str(model.compute_dtype),
             **drawn,
         },
-    } | {key: models.config[key] for key in ("scaling_factor", "shift_factor")}
+        "scaling_factor": _listed(model.factors.scaling),
+        "shift_factor": _listed(model.factors.shift),
+    }
 
 
 def _is_finished(output: Path, source: Source, recipe: dict[str, object], overwrite: bool) -> bool:
@@ -111,7 +152,7 @@ def _is_finished(output: Path, source: Source, recipe: dict[str, object], overwr
         raise
     for name, value in {"source": source.name, **recipe}.items():
         before = getattr(header, name)
-        if before != value:
+        if before != value and not (name == "model" and before is None):
             if overwrite:
                 return False
             raise InputError(
@@ -132,29 +173,6 @@ def _refuse_other_name(output: Path, source: Source):
             )
 
 
-def _encode(models: Models, clip: Clip, recipe: dict[str, object], options: Options) -> Latents:
-    height, width = clip.size
-    tae = models.get(clip.total, height, width)
-    seed = seed_of(clip.source.name, options.seed)
-    arrays, count = _encode_frames(tae, clip.frames, options.sample, seed)
-    fps = None if clip.fps is None else str(clip.fps)
-    header = Header(frames=count, height=height, width=width, fps=fps, source=clip.source.name, **recipe)
-    return Latents(header, arrays)
-
-
-def _encode_frames(
-    tae: TemporalAutoencoder, frames: Iterable[np.ndarray], sample: bool, seed: int
-) -> tuple[dict[str, np.ndarray], int]:
-    """Arrays (z, t, h, w) by name, and how many frames there were; frames are read while they are encoded."""
-    count, pieces = 0, []
-
-    def clip() -> Iterator[np.ndarray]:
-        nonlocal count
-        for frame in frames:
-            count += 1
-            yield pixels.to_clip(frame[None])[None]
-
-    for z, mean, logvar in tae.encode_stream(clip(), seed=seed):
-        kept = {"z": z.asnumpy()} if sample else {"mean": mean.asnumpy(), "std": np.exp(0.5 * logvar.asnumpy())}
-        pieces.append(kept)
-    return {name: np.concatenate([piece[name][0] for piece in pieces], 1) for name in pieces[0]}, count
+def _listed(factor: object) -> object:
+    """A tuple as JSON has it."""
+    return list(factor) if isinstance(factor, tuple) else factor

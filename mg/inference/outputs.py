@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mg.inference.clips import Clip
+from mg.inference.clips import Source
 from mg.io import image, video
+from mg.io.clip import Clip
 from mg.io.pictures import contact_sheet, side_by_side
 
 SAVED = ("none", "side_by_side", "all")
@@ -23,13 +24,13 @@ class Outputs:
     FOLDER_spatial.
     """
 
-    def __init__(self, folder: Path, clip: Clip, save: str, folders: bool):
-        self.clip, self.target = clip, folder / clip.source.stem
+    def __init__(self, folder: Path, source: Source, clip: Clip, save: str, folders: bool):
+        self.source, self.clip, self.target = source, clip, folder / source.stem
         suffix = ".png" if clip.fps is None else ".mp4"
         self.recon = _with(self.target, f"_recon{suffix}") if save == "all" else None
         self.sides = _with(self.target, f"_side_by_side{suffix}") if save != "none" else None
         self.sheet = _with(self.target, "_sheet.png") if save != "none" else None
-        self.parts = [part / f"{clip.source.stem}{suffix}" if folders else None for part in clip_folders(folder)]
+        self.parts = [part / f"{source.stem}{suffix}" if folders else None for part in clip_folders(folder)]
         self.shown = {round(index) for index in np.linspace(0, max(clip.total - 1, 0), _SHEET_COLUMNS)}
         self.pairs, self.count, self.writers = {}, 0, {}
         self.stack = ExitStack()
@@ -49,7 +50,7 @@ class Outputs:
         if self.sheet:
             height, width = self.clip.size
             frames = "" if self.clip.fps is None else f"{self.count} frames of "
-            title = f"{Path(self.clip.source.name).name}: {frames}{width}x{height}, {figures}"
+            title = f"{Path(self.source.name).name}: {frames}{width}x{height}, {figures}"
             labels = ["" if self.clip.fps is None else f"frame {index}" for index in self.pairs]
             image.write_image(self.sheet, contact_sheet(title, labels, list(self.pairs.values())))
 

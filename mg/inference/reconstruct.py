@@ -1,13 +1,12 @@
-"""Files through the autoencoder and back: reconstructions, pictures and figures."""
+"""Files through an autoencoder and back: reconstructions, pictures and figures."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
-from fractions import Fraction
 from itertools import groupby
 from pathlib import Path
 
@@ -15,20 +14,19 @@ import mindspore as ms
 import numpy as np
 from tqdm import tqdm
 
-from mg.data.sample_clip import FPS, FRAMES, draw_sample_clip
+from mg.distributed import total
 from mg.errors import InputError
-from mg.files import make_folder
-from mg.inference.models import CHUNK_PIXELS, Models
+from mg.evaluation.report import SPATIAL, clear_report, summary, summary_of, write_report
+from mg.evaluation.round_trip import generator_of, round_trip, with_image_model
+from mg.evaluation.tally import ClipScores, Tally, is_of_sets
+from mg.files import make_folder, sha256
+from mg.inference.clips import Source
 from mg.inference.options import Options
 from mg.inference.outputs import SAVED, Outputs, clip_folders
-from mg.inference.round_trip import round_trip, with_spatial
-from mg.inference.clips import Clip, Source, open_clip
-from mg.io import video
+from mg.io.clip import Clip, open_clip
 from mg.metrics.choose import choose_metrics
 from mg.metrics.metric import Metric
-from mg.evaluation.report import SPATIAL, clear_report, summary, summary_of, write_report
-from mg.evaluation.tally import ClipScores, Tally, is_of_sets
-from mg.distributed import total
+from mg.models.session import CHUNK_PIXELS, Session
 
 logger = logging.getLogger(__name__)
 
@@ -39,12 +37,12 @@ class Saving:
 
     videos: "none", "side_by_side" (and contact sheets), or "all" (reconstructions as well).
     folders: originals and reconstructions also as clips of equal names, in folders of their own.
-    spatial: reconstruct by the image model alone too, each frame by itself.
+    images: a session of a model that reconstructs each frame by itself too, or None.
     """
 
     videos: str = "all"
     folders: bool = False
-    spatial: bool = False
+    images: Session | None = None
 
     def __post_init__(self):
         if self.videos not in SAVED:
@@ -52,31 +50,23 @@ class Saving:
 
 
 def reconstruct(
-    sources: Sequence[Source] | None = None,
-    ckpt_path: Path | str | None = None,
+    session: Session,
+    sources: Sequence[Source],
     output_path: Path | str = "samples/recons",
-    dtype: str = "auto",
     options: Options = Options(),
     metrics: Sequence[Metric] | None = None,
     saving: Saving = Saving(),
-    batch_size: int = 1,
-    rank: int = 0,
-    ranks: int = 1,
+    place: tuple[int, int] = (0, 1),
 ) -> int:
     """Reconstruct videos and images, and write what came out to `output_path`: see docs/evaluation.md.
 
-    sources: None draws a sample clip there. ckpt_path: None takes the model that ships with the package.
-    metrics: None takes PSNR and SSIM. batch_size: clips that go through the model at once; above 1 they are read whole.
-    ranks share the sources; rank 0 writes the report. Returns the number of inputs that could not be used, of all
-    ranks: each is named in the log and in metrics.json. A single input that cannot be used raises its InputError.
+    metrics: None takes PSNR and SSIM. place: this process among those that share the sources, (rank, ranks); rank 0
+    writes the report. Returns the number of inputs that could not be used, of all ranks: each is named in the log and
+    in metrics.json. A single input that cannot be used raises its InputError.
     """
-    if batch_size < 1:
-        raise InputError(f"batch_size={batch_size} must be at least 1")
-    started = time.monotonic()
+    started, (rank, ranks) = time.monotonic(), place
     if saving.folders:
-        _keep_originals(sources or [], Path(output_path))
-    models = Models(ckpt_path, dtype, options.tiles)
-    images = Models(ckpt_path, dtype, options.tiles) if saving.spatial else None
+        _keep_originals(sources, Path(output_path))
     output = make_folder(output_path)
     tally = Tally(output, choose_metrics(("psnr", "ssim")) if metrics is None else metrics)
     if rank == 0:
@@ -84,15 +74,16 @@ def reconstruct(
         clear_report(output)
     total(0, ranks)
     try:
-        sources = [_draw_sample(output / "sample_clip.mp4")] if sources is None else sources
-        batch_size = min(batch_size, len(sources))
-        work = _Work(models, images, options, tally, output, saving, batch_size, only=len(sources) == 1)
-        work.run(list(enumerate(sources)), rank, ranks)
+        options = replace(options, batch_size=min(options.batch_size, len(sources)))
+        work = _Work(session, options, tally, output, saving, only=len(sources) == 1)
+        work.run(_share(sources, options.batch_size, rank, ranks), quiet=rank > 0)
         failed = total(work.failed, ranks)  # by then all ranks are through
         if rank == 0:
-            graphs = models.graphs + (images.graphs if images else 0)
+            graphs = session.graphs + (saving.images.graphs if saving.images else 0)
             run = {"seconds": round(time.monotonic() - started, 1), "ranks": ranks, "graphs_compiled": graphs}
-            report = write_report(output, tally, _protocol(models, options, batch_size), run, models.compression[0])
+            model = session.model
+            group = model.window_frames(2) - model.window_frames(1)
+            report = write_report(output, tally, _protocol(session, options), run, group)
             logger.info("mean: %s", summary_of(report))
             logger.info("%d reconstructed, %d failed; results are in %s", len(report["clips"]), failed, output)
     finally:
@@ -101,53 +92,88 @@ def reconstruct(
     return failed
 
 
+def _share(sources: Sequence[Source], batch: int, rank: int, ranks: int) -> list[tuple[int, Source]]:
+    """Every `ranks`-th batch of the numbered sources, from the `rank`-th on."""
+    numbered = list(enumerate(sources))
+    starts = range(rank * batch, len(numbered), ranks * batch)
+    return [one for start in starts for one in numbered[start : start + batch]]
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A numbered source that is open."""
+
+    number: int
+    source: Source
+    clip: Clip
+
+    @property
+    def size(self) -> tuple[int, int, int]:
+        return (self.clip.total, *self.clip.size)
+
+
 @dataclass
 class _Work:
     """What one rank does."""
 
-    models: Models
-    images: Models | None
+    session: Session
     options: Options
     tally: Tally
     output: Path
     saving: Saving
-    batch_size: int
     only: bool
     failed: int = 0
 
-    def run(self, sources: list[tuple[int, Source]], rank: int, ranks: int) -> None:
-        """Every `ranks`-th batch of the numbered sources, from the `rank`-th on."""
-        starts = range(rank * self.batch_size, len(sources), ranks * self.batch_size)
-        batches = [sources[start : start + self.batch_size] for start in starts]
-        with tqdm(total=sum(map(len, batches)), desc="all", unit="clip", disable=rank > 0 or self.only) as bar:
-            for batch in batches:
-                opened = [clip for number, source in batch for clip in self._open(number, source)]
-                for _, group in groupby(sorted(opened, key=_shape), _shape):
+    def run(self, sources: list[tuple[int, Source]], quiet: bool) -> None:
+        """All sources, those of one shape together, so that each shape is compiled once."""
+        with tqdm(total=len(sources), desc="all", unit="clip", disable=quiet or self.only) as bar:
+            for opened in self._by_shape(sources):
+                for _, group in groupby(sorted(opened, key=lambda one: one.size), lambda one: one.size):
                     self._group(list(group))
-                bar.update(len(batch))
+                bar.update(len(opened))
+            bar.update(bar.total - bar.n)  # those that could not be opened
 
-    def _open(self, number: int, source: Source) -> list[tuple[int, Clip]]:
+    def _by_shape(self, sources: list[tuple[int, Source]]) -> Iterator[list[_Opened]]:
+        """Open clips, up to batch_size at a time, shape after shape; those whose turn comes later are opened again."""
+        while sources:
+            shape, batch, later = None, [], []
+            for numbered in sources:
+                for one in self._open(*numbered):
+                    own = self.session.shape_of(*one.size)
+                    shape = shape or own
+                    if own != shape:
+                        later.append(numbered)
+                        continue
+                    batch.append(one)
+                    if len(batch) == self.options.batch_size:
+                        yield batch
+                        batch = []
+            if batch:
+                yield batch
+            sources = later
+
+    def _open(self, number: int, source: Source) -> list[_Opened]:
         """The clip, in memory where several are computed at once; nothing, if it fails."""
         try:
-            clip = open_clip(source, self.options)
-            if self.batch_size > 1:
+            clip = open_clip(source.path, self.options.sampling)
+            if self.options.batch_size > 1:
                 frames = list(clip.frames)
                 clip = replace(clip, frames=frames, total=len(frames))
-            return [(number, clip)]
+            return [_Opened(number, source, clip)]
         except InputError as error:
             self._fail(number, source, error)
             return []
 
-    def _group(self, group: list[tuple[int, Clip]]) -> None:
-        """Clips of one shape. If one fails, each is computed by itself, so that it is known which."""
+    def _group(self, group: list[_Opened]) -> None:
+        """Clips of one size. If one fails, each is computed by itself, so that it is known which."""
         try:
             self._score(group)
         except InputError as error:
             if len(group) == 1:
-                self._fail(group[0][0], group[0][1].source, error)
+                self._fail(group[0].number, group[0].source, error)
             else:
-                for numbered in group:
-                    self._group([numbered])
+                for one in group:
+                    self._group([one])
 
     def _fail(self, number: int, source: Source, error: InputError) -> None:
         if self.only:
@@ -156,35 +182,41 @@ class _Work:
         self.tally.fail(number, source.name, str(error))
         logger.error("error: %s: %s", source.name, error)
 
-    def _score(self, group: list[tuple[int, Clip]]) -> None:
-        clips = [clip for _, clip in group]
-        steps = round_trip(self.models, clips, self.options, self.batch_size)
-        if self.images is not None:
-            steps = with_spatial(self.images, steps)
-        name = clips[0].source.name + (f" and {len(clips) - 1} more" if len(clips) > 1 else "")
+    def _score(self, group: list[_Opened]) -> None:
+        clips, sources = [one.clip for one in group], [one.source for one in group]
+        seed = self.options.seed
+        generators = [generator_of(source.name, seed) for source in sources] if self.options.sample else None
+        compiles = self.session.prepare(*group[0].size)
+        steps = round_trip(self.session, clips, self.options.batch_size, generators)
+        if self.saving.images is not None:
+            steps = with_image_model(self.saving.images, steps)
+        name = sources[0].name + (f" and {len(clips) - 1} more" if len(clips) > 1 else "")
         with ExitStack() as stack:
-            results = [stack.enter_context(self._result(clip)) for clip in clips]
-            bar = stack.enter_context(tqdm(total=clips[0].total, desc=name, unit="frame", leave=self.only))
+            results = [stack.enter_context(self._result(one)) for one in group]
+            bar = stack.enter_context(tqdm(total=clips[0].total, unit="frame", leave=self.only))
+            bar.set_description(f"{name}: compiling" if compiles else name)
             for pictures in steps:
                 for index, result in enumerate(results):
                     result.add(*(batch[index] for batch in pictures))
+                if bar.n == 0:
+                    bar.set_description(name)
                 bar.update()
             finished = [result.finish() for result in results]
-        for (number, clip), (row, scores) in zip(group, finished):  # their files are whole by now
-            self.tally.keep(number, row, scores)
-            logger.info("%s: %s", clip.source.name, summary(row))
+        for one, (row, scores) in zip(group, finished):  # their files are whole by now
+            self.tally.keep(one.number, row, scores)
+            logger.info("%s: %s", one.source.name, summary(row))
 
-    def _result(self, clip: Clip) -> _Result:
-        files = Outputs(self.output, clip, self.saving.videos, self.saving.folders)
-        spatial = [metric for metric in self.tally.metrics if not is_of_sets(metric)] if self.images else []
-        return _Result(clip, files, ClipScores(self.tally.metrics), ClipScores(spatial))
+    def _result(self, one: _Opened) -> _Result:
+        files = Outputs(self.output, one.source, one.clip, self.saving.videos, self.saving.folders)
+        of_images = [metric for metric in self.tally.metrics if not is_of_sets(metric)] if self.saving.images else []
+        return _Result(one, files, ClipScores(self.tally.metrics), ClipScores(of_images))
 
 
 class _Result:
     """Figures and files of one clip; a context like its files."""
 
-    def __init__(self, clip: Clip, files: Outputs, scores: ClipScores, spatial: ClipScores):
-        self.clip, self.files, self.scores, self.spatial = clip, files, scores, spatial
+    def __init__(self, opened: _Opened, files: Outputs, scores: ClipScores, spatial: ClipScores):
+        self.opened, self.files, self.scores, self.spatial = opened, files, scores, spatial
         self.count = 0
 
     def add(self, original: np.ndarray, recon: np.ndarray, spatial: np.ndarray | None = None) -> None:
@@ -196,14 +228,15 @@ class _Result:
 
     def finish(self) -> tuple[dict[str, object], dict[str, np.ndarray]]:
         """The row of the report, and all scores by metric."""
-        height, width = self.clip.size
+        clip = self.opened.clip
+        height, width = clip.size
         scores, means = self.scores.finish()
         _, spatial = self.spatial.finish()
         row = {
-            "file": self.clip.source.name,
-            "kind": "image" if self.clip.fps is None else "video",
+            "file": self.opened.source.name,
+            "kind": "image" if clip.fps is None else "video",
             **{"frames": self.count, "width": width, "height": height},
-            **({} if self.clip.fps is None else {"fps": str(self.clip.fps)}),
+            **({} if clip.fps is None else {"fps": str(clip.fps)}),
             **means,
             **{f"{SPATIAL}{name}": value for name, value in spatial.items()},
         }
@@ -226,28 +259,21 @@ def _keep_originals(sources: Sequence[Source], output: Path) -> None:
             raise InputError(f"'{source.path}' lies where save_folders writes clips; name another output folder")
 
 
-def _shape(numbered: tuple[int, Clip]) -> tuple[int, tuple[int, int]]:
-    return numbered[1].total, numbered[1].size
-
-
-def _protocol(models: Models, options: Options, batch_size: int) -> dict[str, object]:
+def _protocol(session: Session, options: Options) -> dict[str, object]:
+    model, sampling = session.model, asdict(options.sampling)
+    shown = {key: str(value) if key == "sample_fps" and value is not None else value for key, value in sampling.items()}
+    whole = f"whole frames, in windows of about {CHUNK_PIXELS} pixels"
     return {
-        "latents": "sample of the posterior" if options.sample else "mean of the posterior",
+        "family": model.family,
+        "latents": "a sample" if options.sample else "the likeliest: the mean of a posterior, or the codes",
         "rounding": "clipped to [-1, 1], rounded to the nearest of 256 levels",
-        "resize": "cover, then centre crop" if options.image_size else "none",
-        "tiles": asdict(options.tiles) if options.tiles else f"whole frames, in windows of about {CHUNK_PIXELS} pixels",
-        "options": {key: value for key, value in asdict(options).items() if key != "tiles"},
-        "batch_size": batch_size,
-        "dtype": f"{models.dtype}: {models.compute_dtype}",
+        "resize": "cover, then centre crop" if options.sampling.image_size else "none",
+        "tiles": asdict(session.tiles) if session.use_tile else whole,
+        "options": {**shown, "sample": options.sample, "seed": options.seed},
+        "batch_size": options.batch_size,
+        "dtype": str(model.compute_dtype),
         "device": ms.get_context("device_target"),
-        "weights": models.weights.name,
-        "weights_sha256": models.sha256,
-        "config": models.config,
+        "weights": None if model.weights_path is None else model.weights_path.name,
+        "weights_sha256": None if model.weights_path is None else sha256(model.weights_path),
+        "config": dict(model.config),
     }
-
-
-def _draw_sample(path: Path) -> Source:
-    with video.write_video(path, Fraction(FPS)) as file:
-        for frame in tqdm(draw_sample_clip(), total=FRAMES, desc="drawing the sample clip", unit="frame"):
-            file.write(frame)
-    return Source(path, path.name, path.stem)

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from mindspore import Tensor, nn
-from mindspore import dtype as mstype
 
 from mg import runtime
 from mg.errors import InputError
 from mg.models import inputs, weights
 from mg.models.latents import Codes, Factors, Gaussian
 from mg.models.layers.norm import twin_with_reference
-from mg.models.terms import Term
 from mg.models.tiling import stream
 from mg.models.tiling.tiles import Tiles
+
+if TYPE_CHECKING:
+    from mg.models.terms import Term
 
 
 class Autoencoder(nn.Cell):
@@ -67,6 +68,7 @@ class Autoencoder(nn.Cell):
         runtime.prepare_cpu()
         file = weights.TensorFile(pretrained) if isinstance(pretrained, (str, Path)) else pretrained
         self.use_tile = use_tile
+        self.weights_path = None if file is None else file.path
         self.compute_dtype = runtime.compute_dtype(dtype)
         self._config = self.resolve_config(config, file)
         self.latents = self.latent_kind()
@@ -131,7 +133,7 @@ class Autoencoder(nn.Cell):
 
     @tiles.setter
     def tiles(self, tiles: Tiles):
-        tiles.check(self)
+        tiles.fit(self)
         self._tiles = tiles
 
     @property
@@ -218,10 +220,15 @@ class Autoencoder(nn.Cell):
             yield Tensor.from_numpy(np.ascontiguousarray(clip))  # no second copy
             del clip
 
-    def clip_stream(self, latents: Iterable[np.ndarray], frames: int | None = None) -> Iterator[np.ndarray]:
-        """Clips (B, 3, T, H, W), fp32, of latents that come in pieces (B, z, t, h, w), as `decode_stream`."""
-        left = frames
-        for piece in stream.decode_stream(self, self.tiles, latents, frames):
+    def clip_stream(
+        self, latents: Iterable[np.ndarray], frames: int | Callable[[], int] | None = None
+    ) -> Iterator[np.ndarray]:
+        """Clips (B, 3, T, H, W), fp32, of latents that come in pieces (B, z, t, h, w), as `decode_stream`.
+
+        frames: may also be what says the number once all latents were read; the surplus is then left to the caller.
+        """
+        left, ask = (None, frames) if frames is None or callable(frames) else (frames, lambda: frames)
+        for piece in stream.decode_stream(self, self.tiles, latents, ask):
             if left is None:
                 yield piece
             elif left > 0:

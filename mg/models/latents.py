@@ -50,15 +50,16 @@ class Factors:
     """
 
     def __init__(self, scaling: float | Sequence[float] = 1.0, shift: float | Sequence[float] = 0.0):
-        self.scaling, self.shift = (np.atleast_1d(np.asarray(factor, np.float32)) for factor in (scaling, shift))
+        self.scaling, self.shift = scaling, shift
+        self._scaling, self._shift = (np.atleast_1d(np.asarray(factor, np.float32)) for factor in (scaling, shift))
 
     def scale(self, z: Array, images: bool = False) -> Array:
         """Raw latents as a diffusion model sees them; images: z has no axis of time."""
-        return (z - _along(z, self.shift, images)) * _along(z, self.scaling, images)
+        return (z - _along(z, self._shift, images)) * _along(z, self._scaling, images)
 
     def unscale(self, z: Array, images: bool = False) -> Array:
         """The inverse of `scale`."""
-        return z / _along(z, self.scaling, images) + _along(z, self.shift, images)
+        return z / _along(z, self._scaling, images) + _along(z, self._shift, images)
 
 
 def _along(z: Array, factor: np.ndarray, images: bool) -> Array | float:
@@ -78,6 +79,7 @@ class Gaussian:
 
     outputs = ("mean", "logvar")
     stored_as = ("posterior", "sample")
+    dtype = None  # of what is stored: as it is asked for
 
     def named(self, raw: np.ndarray) -> dict[str, np.ndarray]:
         """Mean and log-variance, (B, z, t, h, w) each."""
@@ -113,6 +115,7 @@ class Codes:
 
     outputs = ("codes",)
     stored_as = ("codes",)
+    dtype = "int32"
 
     def __init__(self, bits: int):
         self.values = 2 ** np.arange(bits - 1, -1, -1, dtype=np.int64)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
+from mg.errors import InputError
 from mg.models.autoencoder import Autoencoder
 from mg.models.tiling.tiles import Tiles
 
@@ -29,24 +30,47 @@ class Session:
         self.graphs = 0
         self._shape = None
 
-    def prepare(self, frames: int, height: int, width: int) -> None:
-        """Get ready for a clip of about so many frames; graphs of another shape are let go of."""
-        model = self.model
-        model.tiles = tiles = self.tiles if self.use_tile else self._whole_frames(height, width)
+    def shape_of(self, frames: int, height: int, width: int) -> tuple:
+        """What graphs for a clip depend on: clips of equal ones are computed by the same."""
+        tiles = self.tiles if self.use_tile else self._whole_frames(height, width)
         window = frames if frames <= tiles.encode_tile else tiles.encode_tile + 2 * tiles.encode_context
-        shape = (tiles, window, *(min(side, tiles.spatial_tile) for side in (height, width)))
-        if self._shape != shape:
-            model.release_graphs()
-            self._shape = shape
-            logger.info("compiling for %d frames of %dx%d", shape[1], shape[3], shape[2])
+        return (tiles, window, *(min(side, tiles.spatial_tile) for side in (height, width)))
+
+    def prepare(self, frames: int, height: int, width: int) -> bool:
+        """Get ready for a clip of about so many frames; whether its graphs are yet to be compiled.
+
+        Graphs of another shape are let go of. Raises InputError for frames that are too small.
+        """
+        if min(height, width) < self.model.min_size:
+            raise InputError(
+                f"frames of {width}x{height} are too small: sides of at least {self.model.min_size} are needed; "
+                "use --image_size"
+            )
+        shape = self.shape_of(frames, height, width)
+        self.model.tiles = shape[0]
+        if self._shape == shape:
+            return False
+        self.model.release_graphs()
+        self._shape = shape
+        logger.info("compiling for %d frames of %dx%d", shape[1], shape[3], shape[2])
+        return True
 
     def encode(self, clips: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Raw output (B, C, t, h, w), piece by piece, of a clip in pieces (B, 3, T, H, W) in [-1, 1]."""
         return self._counted(self.model.raw_stream(clips))
 
-    def decode(self, latents: Iterable[np.ndarray], frames: int | None = None) -> Iterator[np.ndarray]:
-        """Clips (B, 3, T, H, W), piece by piece, of latents (B, z, t, h, w) that may still be read."""
-        return self._counted(self.model.clip_stream(latents, frames))
+    def decode(
+        self, latents: Iterable[np.ndarray], frames: int | Callable[[], int] | None = None
+    ) -> Iterator[np.ndarray]:
+        """Clips (B, 3, T, H, W), piece by piece, of latents (B, z, t, h, w) that may still be read.
+
+        Raises InputError for a value that is not finite.
+        """
+        for clip in self._counted(self.model.clip_stream(latents, frames)):
+            if not np.isfinite(clip).all():
+                raise InputError(f"what is decoded is not finite in {self.model.compute_dtype}; use --dtype fp32")
+            yield clip
+            del clip
 
     def _counted(self, pieces: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
         """The pieces, while graphs that are compiled for them are counted."""

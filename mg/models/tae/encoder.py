@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from mindspore import Tensor, nn, ops
 
+from mg.models.latents import split_moments
 from mg.models.layers.conv import Conv2_5d
 from mg.models.layers.folds import channels_first, frames_first
 from mg.models.layers.norm import GroupNorm
 from mg.models.layers.pad import pad_to_multiple
 from mg.models.layers.resample import SpatialDownsample, TemporalDownsample
 from mg.models.layers.resnet import ResidualBlock
-from mg.models.latents import split_moments
 from mg.models.tae.config import TAEConfig
 from mg.models.tae.middle import Middle
 

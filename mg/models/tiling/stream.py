@@ -6,7 +6,7 @@ Nothing is kept on the model: all that a stream remembers lives in its generator
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
@@ -29,11 +29,12 @@ def encode_stream(codec: Codec, tiles: Tiles, clips: Iterable[np.ndarray]) -> It
 
 
 def decode_stream(
-    codec: Codec, tiles: Tiles, latents: Iterable[np.ndarray], frames: int | None = None
+    codec: Codec, tiles: Tiles, latents: Iterable[np.ndarray], frames: Callable[[], int] | None = None
 ) -> Iterator[np.ndarray]:
     """Frames (B, 3, T, H, W), those of one piece at a time, of latents that come in pieces (B, z, t, h, w).
 
-    frames: of the clip that was encoded, where it is known; a window that restarts may otherwise give a few more.
+    frames: says how many the clip has that was encoded, once all latents were read; without it, a last window that
+    restarts may give a few more.
     At most one window of frames is held, and raised is what `encode_stream` raises.
     """
     timeline = Timeline(codec, tiles, encoding=False, frames=frames)

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from mg.checks import require_whole
+from mg.config import check, setting
 from mg.errors import InputError
 from mg.models.tiling.plan import BLENDS, check_multiple, check_tile
 
@@ -47,44 +47,38 @@ class Codec(Protocol):
 
 @dataclass(frozen=True)
 class Tiles:
-    """Sizes of tiles and of what neighbours share, in frames and pixels.
+    """Tiles: how large they are and what neighbours share.
 
-    encode_context: so many frames on either side of a window are encoded with it, and their latents dropped, so that
-    latents hardly depend on where windows end.
-    tile_batch: so many tiles of one range of frames go through the model at once.
-    time_mode: how windows follow each other: blend, restart or carry; see `mg.models.tiling.time.Timeline`.
-    time_blend, spatial_blend: how weights change over what two tiles share; see `mg.models.tiling.plan.rising`.
-    shared_statistics: whether all tiles of a frame are normalised alike, by a sample of the whole frame that goes
-    through the model with every batch of tiles.
+    What is larger than a tile is computed in tiles, one after the other, and blended. Families have defaults of their
+    own. With context, latents hardly depend on where windows end.
     """
 
-    encode_tile: int = 32
-    encode_overlap: int = 0
-    encode_context: int = 8
-    decode_tile: int = 32
-    decode_overlap: int = 16
-    spatial_tile: int = 256
-    spatial_overlap: int = 64
-    tile_batch: int = 1
-    time_mode: str = "blend"
-    time_blend: str = "cosine"
-    spatial_blend: str = "cosine"
-    shared_statistics: bool = False
+    encode_tile: int = setting(32, "length of an encoded window", least=1, unit="frames")
+    encode_overlap: int = setting(0, "what two of them share", least=0, unit="frames")
+    encode_context: int = setting(8, "encoded with it on either side, and dropped", least=0, unit="frames")
+    decode_tile: int = setting(32, "length of a decoded window", least=1, unit="frames")
+    decode_overlap: int = setting(16, "what two of them share", least=0, unit="frames")
+    spatial_tile: int = setting(256, "side of a tile", least=1, unit="pixels")
+    spatial_overlap: int = setting(64, "what two of them share", least=0, unit="pixels")
+    tile_batch: int = setting(1, "tiles of one window that are computed at once", least=1)
+    time_mode: str = setting("blend", "how windows follow each other, as far as a model can", choices=TIME_MODES)
+    time_blend: str = setting("cosine", "how weights change over what two windows share", choices=BLENDS)
+    spatial_blend: str = setting("cosine", "how weights change over what two tiles share", choices=BLENDS)
+    shared_statistics: bool = setting(False, "normalise all tiles of a frame by a sample of the whole frame")
 
-    def check(self, codec: Codec) -> None:
+    __post_init__ = check
+
+    def fit(self, codec: Codec) -> None:
         """Raise InputError, naming the field, for sizes that `codec` cannot use."""
+        if self.time_mode not in codec.time_modes:
+            raise InputError(
+                f"time_mode={self.time_mode} is not right for this model; use one of {', '.join(codec.time_modes)}"
+            )
         first, step, side = codec.window_frames(1), self._step(codec), codec.space_compression
         check_tile("encode_tile", self.encode_tile, self.encode_overlap, first, step)
         check_tile("decode_tile", self.decode_tile, self.decode_overlap, first, step)
         check_tile("spatial_tile", self.spatial_tile, self.spatial_overlap, side, side)
         check_multiple("encode_context", self.encode_context, 0, step)
-        require_whole("tile_batch", self.tile_batch, 1)
-        choices = {"time_mode": codec.time_modes, "time_blend": BLENDS, "spatial_blend": BLENDS}
-        for field, allowed in choices.items():
-            if getattr(self, field) not in allowed:
-                raise InputError(f"{field}={getattr(self, field)!r} is unknown; use one of {', '.join(allowed)}")
-        if not isinstance(self.shared_statistics, bool):
-            raise InputError(f"shared_statistics={self.shared_statistics!r} must be True or False")
         shared = [field for field in ("encode_overlap", "encode_context", "decode_overlap") if getattr(self, field)]
         if self.time_mode != "blend" and shared:
             raise InputError(

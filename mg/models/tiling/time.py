@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,11 +46,11 @@ class Timeline:
     restart: windows of so many frames that know nothing of each other, the last one as long as what is left.
     carry: windows follow each other, and the model's state goes along.
 
-    encoding: frames come in and latent frames go out; else the other way round. frames: of the whole clip, where
-    decoding knows it.
+    encoding: frames come in and latent frames go out; else the other way round. frames: says how many the whole clip
+    has; asked when all latents are there.
     """
 
-    def __init__(self, codec: Codec, tiles: Tiles, encoding: bool, frames: int | None = None):
+    def __init__(self, codec: Codec, tiles: Tiles, encoding: bool, frames: Callable[[], int] | None = None):
         self.codec, self.encoding, self.frames, self.mode = codec, encoding, frames, tiles.time_mode
         name = "encode" if encoding else "decode"
         self.tile_frames = getattr(tiles, f"{name}_tile")
@@ -98,8 +98,9 @@ class Timeline:
             if self.mode == "restart" or kept <= self.tile:  # not filled up
                 into, out = (into[0], end), (out[0], self._out(kept))
         if self.mode == "restart":
-            edges = out if self.frames is None else (out[0], min(out[1], self.frames))
-            out = edges
+            if end is not None and self.frames is not None:
+                out = (out[0], min(out[1], self.frames()))
+            edges = out
         else:
             edges = tuple(map(self._out, range(start, kept + 1)))
         begins, shared = (max(0, self._out(latent) - out[0]) for latent in (start, start + self.overlap))

@@ -6,14 +6,16 @@ import numpy as np
 class MeanCodec:
     """Averages blocks of `time` x `space` x `space`, and repeats them back; counts the tiles it is given."""
 
+    time_modes = ("blend", "restart")
+
     def __init__(self, time=8, space=8):
         self.time_compression, self.space_compression = time, space
         self.shapes = []
 
-    def latent_frames(self, frames):
+    def window_latents(self, frames):
         return -(-frames // self.time_compression)
 
-    def frames(self, latent_frames):
+    def window_frames(self, latent_frames):
         return latent_frames * self.time_compression
 
     def encode_tile(self, clip, state=None, reference=None):
@@ -24,7 +26,7 @@ class MeanCodec:
         n, s = self.time_compression, self.space_compression
         return clip.reshape(b, c, t // n, n, h // s, s, w // s, s).mean((3, 5, 7)), None
 
-    def decode_tile(self, latents, state=None, reference=None):
+    def decode_tile(self, latents, frames, state=None, reference=None):
         self.shapes.append(latents.shape)
         s = self.space_compression
         return latents.repeat(self.time_compression, 2).repeat(s, 3).repeat(s, 4), None
@@ -33,13 +35,15 @@ class MeanCodec:
 class CausalCodec(MeanCodec):
     """1 + 4n frames: the first alone, then running sums over the whole past, four frames to a latent."""
 
+    time_modes = ("carry", "restart", "blend")
+
     def __init__(self):
         super().__init__(4, 8)
 
-    def latent_frames(self, frames):
+    def window_latents(self, frames):
         return min(frames, 1) + -(-max(frames - 1, 0) // 4)
 
-    def frames(self, latent_frames):
+    def window_frames(self, latent_frames):
         return max(0, 4 * latent_frames - 3)
 
     def encode_tile(self, clip, state=None, reference=None):
@@ -48,7 +52,7 @@ class CausalCodec(MeanCodec):
         sums = np.cumsum(np.concatenate([clip] + [clip[:, :, -1:]] * missing, 2), 2) + (0 if state is None else state)
         return sums[:, :, (0 if state is None else 3) :: 4, ::8, ::8], sums[:, :, -1:]
 
-    def decode_tile(self, latents, state=None, reference=None):
+    def decode_tile(self, latents, frames, state=None, reference=None):
         self.shapes.append(latents.shape)
         sums = np.cumsum(latents, 2) + (0 if state is None else state)
         return sums.repeat(4, 2)[:, :, 3 if state is None else 0 :].repeat(8, 3).repeat(8, 4), sums[:, :, -1:]

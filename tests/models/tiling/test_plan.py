@@ -99,5 +99,15 @@ def test_a_sample_of_an_axis_is_spread_over_all_of_it(tile):
 )
 def test_bad_tiles_are_refused_naming_the_field(tile, overlap, words):
     with pytest.raises(InputError, match=words):
-        check_tile("encode_tile", tile, overlap, 8)
-    check_tile("encode_tile", 32, 24, 8)
+        check_tile("encode_tile", tile, overlap, 8, 8)
+    check_tile("encode_tile", 32, 24, 8, 8)
+
+
+@pytest.mark.parametrize(
+    "tile, overlap, words", [(16, 0, "encode_tile=16 must be 1 and a multiple of 4"), (17, 2, "of 4")]
+)
+def test_tiles_of_a_model_that_takes_its_first_frame_alone(tile, overlap, words):
+    with pytest.raises(InputError, match=words):
+        check_tile("encode_tile", tile, overlap, 1, 4)
+    check_tile("encode_tile", 17, 4, 1, 4)
+    check_tile("encode_tile", 1, 0, 1, 4)

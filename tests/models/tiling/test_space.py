@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from stand_ins import MeanCodec, index_clip, whole
 
-from mg.models.tiling.stream import Tiles, decode_stream, encode_stream
+from mg.models.tiling.stream import decode_stream, encode_stream
+from mg.models.tiling.tiles import Tiles
 
 
 @pytest.mark.parametrize("batch", [1, 2, 4])
@@ -23,7 +24,7 @@ def test_tiled_in_space_equals_untiled(batch, height, width, count):
     assert len(set(codec.shapes)) == 1
     codec = MeanCodec()
     np.testing.assert_allclose(
-        whole(decode_stream(codec, tiles, [expected])), MeanCodec().decode_tile(expected)[0], atol=1e-5
+        whole(decode_stream(codec, tiles, [expected])), MeanCodec().decode_tile(expected, None)[0], atol=1e-5
     )
     assert len(set(codec.shapes)) == 1
 

@@ -7,7 +7,8 @@ import pytest
 from stand_ins import MeanCodec, index_clip, pieces, whole
 
 from mg.models.tiling.plan import windows
-from mg.models.tiling.stream import Tiles, decode_stream, encode_stream
+from mg.models.tiling.stream import decode_stream, encode_stream
+from mg.models.tiling.tiles import Tiles
 
 
 @pytest.mark.parametrize(
@@ -26,14 +27,14 @@ def test_tiled_in_time_equals_untiled(tile, overlap, frames, count):
     clip = index_clip(frames)
     expected = MeanCodec().encode_tile(clip)[0]
     codec = MeanCodec()
-    tiles = Tiles(tile, overlap, tile, overlap, encode_context=0)
+    tiles = Tiles(tile, overlap, 0, tile, overlap)
     latents = whole(encode_stream(codec, tiles, pieces(clip, [3, 1, 20])))
     np.testing.assert_allclose(latents, expected, rtol=1e-6)
     assert len(codec.shapes) == count
     assert len(set(codec.shapes)) == 1
     decoder = MeanCodec()
     decoded = whole(decode_stream(decoder, tiles, pieces(expected, [1, 2])))
-    np.testing.assert_allclose(decoded, MeanCodec().decode_tile(expected)[0], rtol=1e-6)
+    np.testing.assert_allclose(decoded, MeanCodec().decode_tile(expected, None)[0], rtol=1e-6)
     assert len(set(decoder.shapes)) == 1
 
 
@@ -86,8 +87,8 @@ def test_overlaps_are_blended(tiles, weights):
     """A codec that numbers its tiles shows the weights."""
 
     class Numbering(MeanCodec):
-        def decode_tile(self, latents, state=None, reference=None):
-            return np.full_like(super().decode_tile(latents)[0], len(self.shapes) - 1), None
+        def decode_tile(self, latents, frames, state=None, reference=None):
+            return np.full_like(super().decode_tile(latents, None)[0], len(self.shapes) - 1), None
 
     latents = np.zeros((1, 1, 6, 2, 2), np.float32)
     frames = whole(decode_stream(Numbering(), tiles, [latents]))[0, 0, :, 0, 0]
