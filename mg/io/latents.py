@@ -1,33 +1,40 @@
 """Latents of one clip in a file, raw and unscaled, and the index of a folder of them: the only place that knows how.
 
-A safetensors file with `mean` and `std` (kind posterior), `z` (sample) or integer `codes` (codes), each (z, t, h, w),
-and a header, JSON under the metadata key `mg`. NumPy has no bf16, so the container is written and read here.
+A safetensors file with `mean` and `std` (kind posterior), `z` (sample), each (z, t, h, w), or integer `codes` (codes),
+(1, t, h, w), and a header, JSON under the metadata key `mg`. The model's name has a key of its own, which versions that
+know of one model do not look at.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 
+from mg.checks import is_number, is_whole
 from mg.errors import InputError
-from mg.files import require_file, whole_file
+from mg.files import files_below, require_file, whole_file
 
 KINDS = {"posterior": ("mean", "std"), "sample": ("z",), "codes": ("codes",)}
 SUFFIX = ".safetensors"
 INDEX = "index.json"
-_HEADER_KEY, _FAMILY = "mg", "latents"
-_FLOATS = {"fp32": "F32", "fp16": "F16", "bf16": "BF16"}
-_INTEGERS = {f"{sign}int{bits}": f"{sign or 'i'}{bits}".upper() for sign in ("", "u") for bits in (8, 16, 32, 64)}
-_STORED = {**_FLOATS, **_INTEGERS}
-_RAW = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
-_RAW.update({name: f"<{name[0].lower()}{int(name[1:]) // 8}" for name in _INTEGERS.values()})
+_HEADER_KEY, _MODEL_KEY, _FAMILY = "mg", "model", "latents"
+_FLOATS = {"fp32": np.float32, "fp16": np.float16, "bf16": ml_dtypes.bfloat16}
+_INTEGERS = {name: np.dtype(name) for sign in ("", "u") for name in (f"{sign}int{bits}" for bits in (8, 16, 32, 64))}
+_TYPES = {**_FLOATS, **_INTEGERS}
+_STORED = {"fp32": "F32", "fp16": "F16", "bf16": "BF16"}  # as a safetensors file says it
+_STORED.update({name: f"{dtype.kind.upper()}{8 * dtype.itemsize}" for name, dtype in _INTEGERS.items()})
+_READ_AS_FP32 = ("F64", "F32", "F16", "BF16")
 FLOAT_DTYPES = tuple(_FLOATS)
 
 
@@ -38,7 +45,8 @@ class Header:
     kind: posterior, sample or codes. dtype: as stored: fp32, fp16, bf16, or an integer type of NumPy.
     frames, height, width: of what was encoded, before padding. fps: such as "30000/1001"; None for an image.
     source: relative name of what was encoded. tiles: sizes of tiles, or None. options: what else the values depend on.
-    scaling_factor, shift_factor: a diffusion model sees (z - shift) * scaling; the file itself is not scaled.
+    scaling_factor, shift_factor: a diffusion model sees (z - shift) * scaling; one number for all channels, or a list
+    of one for each; the file itself is not scaled. model: name of the family that made them; None in old files.
     """
 
     kind: str
@@ -51,8 +59,9 @@ class Header:
     tiles: Mapping[str, Any] | None
     options: Mapping[str, Any]
     weights_sha256: str
-    scaling_factor: float
-    shift_factor: float
+    scaling_factor: float | list[float]
+    shift_factor: float | list[float]
+    model: str | None = None
 
     def __post_init__(self):
         _require("kind", self.kind, self.kind in tuple(KINDS), f"be one of {', '.join(KINDS)}")
@@ -60,16 +69,14 @@ class Header:
         _require("dtype", self.dtype, self.dtype in dtypes, f"be one of {', '.join(dtypes)} for {self.kind}")
         for field in ("frames", "height", "width"):
             value = getattr(self, field)
-            _require(field, value, type(value) is int and value >= 1, "be a whole number of at least 1")
+            _require(field, value, is_whole(value) and value >= 1, "be a whole number of at least 1")
         fine = self.frames == 1 if self.fps is None else _is_rate(self.fps)
         _require("fps", self.fps, fine, 'be a rate such as "30000/1001", or null for a single image')
         for field in ("source", "weights_sha256"):
-            value = getattr(self, field)
-            _require(field, value, isinstance(value, str) and value, "be text")
+            _require(field, getattr(self, field), _is_text(getattr(self, field)), "be text")
+        _require("model", self.model, self.model is None or _is_text(self.model), "be a family's name")
         for field in ("scaling_factor", "shift_factor"):
-            value = getattr(self, field)
-            fine = type(value) in (int, float) and math.isfinite(value) and (value or field != "scaling_factor")
-            _require(field, value, fine, "be a finite number, and scaling_factor not 0")
+            object.__setattr__(self, field, _factor(field, getattr(self, field)))
         _require("tiles", self.tiles, self.tiles is None or isinstance(self.tiles, Mapping), "be a mapping or null")
         _require("options", self.options, isinstance(self.options, Mapping), "be a mapping")
 
@@ -100,23 +107,19 @@ def write_latents(path: Path | str, latents: Latents) -> None:
         fine = array.dtype == np.float32 if header.dtype in _FLOATS else str(array.dtype) == header.dtype
         if not fine:
             raise InputError(f"'{path}': {name} is {array.dtype}, but {header.dtype} is stored from it; convert it")
-    content, stored, start = [], {}, 0
-    for name, array in latents.arrays.items():
-        content.append(_to_bytes(path, name, array, header.dtype))
-        end = start + len(content[-1])
-        stored[name] = {"dtype": _STORED[header.dtype], "shape": list(array.shape), "data_offsets": [start, end]}
-        start = end
-    text = json.dumps({"family": _FAMILY, **asdict(header)}, sort_keys=True, allow_nan=False)
-    head = json.dumps({"__metadata__": {_HEADER_KEY: text}, **stored}).encode()
-    head += b" " * (-len(head) % 8)
+    stored = {name: _as_stored(path, name, array, header.dtype) for name, array in latents.arrays.items()}
+    values = asdict(header)
+    model = values.pop("model")
+    metadata = {_HEADER_KEY: json.dumps({"family": _FAMILY, **values}, sort_keys=True, allow_nan=False)}
     with whole_file(path) as part:
-        part.write_bytes(b"".join((len(head).to_bytes(8, "little"), head, *content)))
+        save_file(stored, part, metadata if model is None else {**metadata, _MODEL_KEY: model})
 
 
 def read_header(path: Path | str) -> tuple[Header, tuple[int, ...]]:
     """Header and shape (z, t, h, w) of a file, without its values. Raises InputError as `read_latents` does."""
-    header, entries, _ = _open_latents(path)
-    return header, tuple(entries[KINDS[header.kind][0]]["shape"])
+    with _open(path) as file:
+        header = _header(path, file)
+        return header, tuple(file.get_slice(KINDS[header.kind][0]).get_shape())
 
 
 def read_latents(path: Path | str) -> Latents:
@@ -124,8 +127,9 @@ def read_latents(path: Path | str) -> Latents:
 
     Raises InputError for a file that is missing, truncated, foreign, or does not hold what its header says.
     """
-    header, entries, start = _open_latents(path)
-    arrays = {name: _read(path, name, entries[name], start) for name in KINDS[header.kind]}
+    with _open(path) as file:
+        header = _header(path, file)
+        arrays = {name: _read(path, file, name) for name in KINDS[header.kind]}
     broken = [name for name, array in arrays.items() if not np.isfinite(array).all()]
     if broken:
         raise InputError(f"'{path}': {broken[0]} is not finite; encode the clip again")
@@ -134,8 +138,9 @@ def read_latents(path: Path | str) -> Latents:
 
 def read_plain(path: Path | str) -> dict[str, np.ndarray] | None:
     """All arrays of a safetensors file of somebody else, floats as fp32; None if it has a header of ours."""
-    entries, text, start = _open(path)
-    return None if text is not None else {name: _read(path, name, entry, start) for name, entry in entries.items()}
+    with _open(path) as file:
+        ours = _HEADER_KEY in (file.metadata() or {})
+        return None if ours else {name: _read(path, file, name) for name in file.keys()}  # noqa: SIM118
 
 
 def find_latents(folder: Path | str, suffixes: tuple[str, ...] = (SUFFIX,)) -> list[Path]:
@@ -143,9 +148,9 @@ def find_latents(folder: Path | str, suffixes: tuple[str, ...] = (SUFFIX,)) -> l
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"'{folder}' is no folder; name a cache of latents")
-    found = [path for path in sorted(folder.rglob("*")) if path.suffix in suffixes and not path.name.startswith(".")]
+    found = files_below(folder, suffixes)
     if not found:
-        raise InputError(f"folder '{folder}' holds no latents ({' '.join(suffixes)}); scripts/encode_tae.py makes some")
+        raise InputError(f"folder '{folder}' holds no latents ({' '.join(suffixes)}); scripts/encode.py makes some")
     return found
 
 
@@ -177,86 +182,64 @@ def read_index(folder: Path | str) -> list[dict[str, Any]]:
             raise ValueError("it lists no latents")
         return content["clips"]
     except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise InputError(f"'{path}' is no index of latents ({error}); run scripts/encode_tae.py again") from None
+        raise InputError(f"'{path}' is no index of latents ({error}); run scripts/encode.py again") from None
 
 
-def _open_latents(path: Path | str) -> tuple[Header, dict[str, dict], int]:
-    entries, text, start = _open(path)
-    if text is None:
+@contextmanager
+def _open(path: Path | str) -> Iterator[safe_open]:
+    """A safetensors file whose sizes are right."""
+    path = require_file(path, "a file of latents")
+    try:
+        with safe_open(path, "numpy") as file:
+            yield file
+    except SafetensorError as error:
+        raise _damaged(path, error) from None
+
+
+def _header(path: Path | str, file: safe_open) -> Header:
+    """The header of an open file of ours, once the file holds what it says."""
+    metadata = file.metadata() or {}
+    if _HEADER_KEY not in metadata:
         raise InputError(f"'{path}' has no header under '{_HEADER_KEY}': it is not one of our files of latents")
     try:
-        values = json.loads(text)
+        values = json.loads(metadata[_HEADER_KEY])
         family = values.pop("family")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise _damaged(path, "its header is no mapping with a family") from None
     if family != _FAMILY:
-        raise InputError(f"'{path}' holds '{family}', not latents; name a file that scripts/encode_tae.py wrote")
-    names = {field.name for field in fields(Header)}
+        raise InputError(f"'{path}' holds '{family}', not latents; name a file that scripts/encode.py wrote")
+    names = {field.name for field in fields(Header)} - {_MODEL_KEY}
     if set(values) != names:
         wrong = f"lacks {sorted(names - set(values))} and has unknown {sorted(set(values) - names)}"
         raise InputError(f"'{path}': its header {wrong}; encode the clip again")
     try:
-        header = Header(**values)
+        header = Header(**values, model=metadata.get(_MODEL_KEY))
     except (InputError, TypeError) as error:
         raise InputError(f"'{path}': {error}") from None
-    _check_shapes(path, header, {name: tuple(entry["shape"]) for name, entry in entries.items()})
-    for name, entry in entries.items():
-        if entry["dtype"] != _STORED[header.dtype]:
-            raise InputError(f"'{path}': {name} is {entry['dtype']}, but its header says {header.dtype}")
-    return header, entries, start
+    slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+    _check_shapes(path, header, {name: tuple(part.get_shape()) for name, part in slices.items()})
+    for name, part in slices.items():
+        if part.get_dtype() != _STORED[header.dtype]:
+            raise InputError(f"'{path}': {name} is {part.get_dtype()}, but its header says {header.dtype}")
+    return header
 
 
-def _open(path: Path | str) -> tuple[dict[str, dict], str | None, int]:
-    """Tensors' places, our header's text, and where data begins, of a safetensors file; the sizes are checked."""
-    path = require_file(path, "a file of latents")
-    size = path.stat().st_size
-    try:
-        with open(path, "rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            if not 2 <= length <= size - 8:
-                raise ValueError("its length is wrong")
-            entries = json.loads(file.read(length))
-        metadata = entries.pop("__metadata__", {})
-        start, end = 8 + length, 0
-        for entry in sorted(entries.values(), key=lambda entry: entry["data_offsets"]):
-            if not all(type(side) is int and side >= 0 for side in entry["shape"]):
-                raise ValueError("a shape is wrong")
-            count = math.prod(entry["shape"])
-            first, last = entry["data_offsets"]
-            if first != end or last - first != count * np.dtype(_RAW[entry["dtype"]]).itemsize:
-                raise ValueError("its tensors do not follow each other")
-            end = last
-        if start + end != size:
-            raise ValueError(f"{size} bytes instead of {start + end}")
-        return entries, metadata.get(_HEADER_KEY), start
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise _damaged(path, error) from None
+def _read(path: Path | str, file: safe_open, name: str) -> np.ndarray:
+    dtype = file.get_slice(name).get_dtype()
+    if dtype in _READ_AS_FP32:
+        return file.get_tensor(name).astype(np.float32)
+    if dtype not in _STORED.values():
+        raise InputError(f"'{path}': {name} is {dtype}, but latents are numbers; name a file of latents")
+    return file.get_tensor(name)
 
 
-def _read(path: Path | str, name: str, entry: Mapping[str, Any], start: int) -> np.ndarray:
-    raw = np.dtype(_RAW[entry["dtype"]])
-    with open(path, "rb") as file:
-        file.seek(start + entry["data_offsets"][0])
-        array = np.fromfile(file, raw, math.prod(entry["shape"])).reshape(entry["shape"])
-    if entry["dtype"] == "BF16":
-        return (array.astype(np.uint32) << 16).view(np.float32)
-    return array.astype(np.float32) if raw.kind == "f" else array.astype(raw.newbyteorder("="))
-
-
-def _to_bytes(path: Path, name: str, array: np.ndarray, dtype: str) -> bytes:
-    """As stored, little-endian; bf16 is the upper half of fp32, rounded to nearest, ties to even."""
-    if dtype in _INTEGERS:
-        return array.astype(_RAW[_STORED[dtype]]).tobytes()
-    if dtype == "bf16":
-        bits = np.ascontiguousarray(array).view(np.uint32)
-        rounded = (bits + np.uint32(0x7FFF) + ((bits >> 16) & 1)) >> 16
-        stored, values = rounded.astype("<u2"), (rounded << 16).view(np.float32)
-    else:
-        with np.errstate(over="ignore"):
-            stored = values = array.astype(_RAW[_FLOATS[dtype]])
-    if not (np.isfinite(array).all() and np.isfinite(values).all()):
+def _as_stored(path: Path, name: str, array: np.ndarray, dtype: str) -> np.ndarray:
+    """Rounded to nearest, ties to even. Raises InputError for what is not finite once it is."""
+    with np.errstate(over="ignore"):
+        stored = np.ascontiguousarray(array, _TYPES[dtype])
+    if not np.isfinite(stored.astype(array.dtype)).all():
         raise InputError(f"'{path}': {name} is not finite in {dtype}; nothing is written, use another type")
-    return stored.tobytes()
+    return stored
 
 
 def _check_shapes(path: Path | str, header: Header, shapes: Mapping[str, tuple[int, ...]]):
@@ -268,6 +251,22 @@ def _check_shapes(path: Path | str, header: Header, shapes: Mapping[str, tuple[i
     first = next(iter(shapes.values()))
     if len(set(shapes.values())) > 1 or len(first) != 4 or 0 in first:
         raise InputError(f"'{path}' has shapes {shapes}, but all must be the same (z, t, h, w)")
+    for field in ("scaling_factor", "shift_factor"):
+        value = getattr(header, field)
+        if isinstance(value, list) and header.kind != "codes" and len(value) != first[0]:
+            raise InputError(f"'{path}' has {first[0]} channels, but {len(value)} numbers of {field}; encode it again")
+
+
+def _factor(field: str, value: Any) -> float | list[float]:
+    """A factor that was checked: one number, or a list of several. Raises InputError."""
+    numbers = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+    fine = numbers and all(is_number(n) and math.isfinite(n) and (n or field != "scaling_factor") for n in numbers)
+    _require(field, value, fine, "be a finite number, or one for each channel, and scaling_factor not 0")
+    return numbers[0] if len(numbers) == 1 else numbers
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value != ""
 
 
 def _is_rate(fps: object) -> bool:

@@ -1,7 +1,7 @@
 """Files of latents: what is written comes back; what is not ours, or not whole, is refused."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -56,6 +56,68 @@ def test_fp32_comes_back_exactly_and_safetensors_reads_it(tmp_path):
             np.testing.assert_array_equal(back.arrays[name], latents.arrays[name])
             np.testing.assert_array_equal(file.get_tensor(name), latents.arrays[name])
     assert [item.name for item in (tmp_path / "sub").iterdir()] == ["a.safetensors"]
+
+
+def write_by_hand(path, header, arrays, **metadata):
+    """As versions that know of one model wrote them, without a library."""
+    stored, content = {}, b""
+    for name, (dtype, array) in arrays.items():
+        place = [len(content), len(content) + array.nbytes]
+        stored[name] = {"dtype": dtype, "shape": list(array.shape), "data_offsets": place}
+        content += array.tobytes()
+    text = json.dumps({"family": "latents", **header}, sort_keys=True)
+    head = json.dumps({"__metadata__": {"mg": text, **metadata}, **stored}).encode()
+    head += b" " * (-len(head) % 8)
+    path.write_bytes(len(head).to_bytes(8, "little") + head + content)
+
+
+def fields_before():
+    header = asdict(HEADER)
+    del header["model"]
+    return header
+
+
+@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+def test_files_of_before_are_read(tmp_path, dtype):
+    path, latents = tmp_path / "a.safetensors", posterior()
+    arrays = {name: ("F32", array) for name, array in latents.arrays.items()}
+    if dtype == "bf16":
+        bits = {name: array.view(np.uint32) >> 16 for name, (_, array) in arrays.items()}
+        arrays = {name: ("BF16", value.astype(np.uint16)) for name, value in bits.items()}
+        latents = Latents(HEADER, {name: (value << 16).view(np.float32) for name, value in bits.items()})
+    write_by_hand(path, {**fields_before(), "dtype": dtype}, arrays)
+    back = read_latents(path)
+    assert back.header == replace(HEADER, dtype=dtype) and back.header.model is None
+    for name, array in latents.arrays.items():
+        np.testing.assert_array_equal(back.arrays[name], array)
+
+
+def test_files_for_versions_before_have_the_header_that_these_know(tmp_path):
+    path = tmp_path / "a.safetensors"
+    write_latents(path, posterior(model="tae"))
+    with safe_open(path, "numpy") as file:
+        assert set(file.metadata()) == {"mg", "model"}
+        assert json.loads(file.metadata()["mg"]) == {"family": "latents", **fields_before()}
+    assert read_header(path)[0].model == "tae"
+
+
+def test_files_of_a_later_version_are_refused(tmp_path):
+    arrays = {name: ("F32", array) for name, array in posterior().arrays.items()}
+    write_by_hand(tmp_path / "a.safetensors", {**fields_before(), "gain": 2}, arrays)
+    with pytest.raises(InputError, match=r"unknown \['gain'\]"):
+        read_latents(tmp_path / "a.safetensors")
+
+
+def test_factors_may_be_of_each_channel(tmp_path):
+    path = tmp_path / "a.safetensors"
+    factors = {"scaling_factor": [1.5, 2.0, 0.5, 1.0], "shift_factor": (0.0, 0.25, -1.0, 3.0)}
+    write_latents(path, posterior(**factors))
+    header, _ = read_header(path)
+    assert (header.scaling_factor, header.shift_factor) == ([1.5, 2.0, 0.5, 1.0], [0.0, 0.25, -1.0, 3.0])
+    assert replace(HEADER, scaling_factor=[1.5], shift_factor=(0.06,)) == HEADER
+    with pytest.raises(InputError, match="4 channels, but 3 numbers of shift_factor"):
+        write_latents(path, posterior(shift_factor=[0.0, 1.0, 2.0]))
+    assert read_header(path)[0] == header
 
 
 def test_fp16_is_numpys(tmp_path):
@@ -113,7 +175,14 @@ def test_arrays_must_fit_the_header(tmp_path, arrays, words):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"kind": "mean"}, {"dtype": "int8"}, {"frames": 0}, {"fps": None}, {"fps": "1/0"}, {"scaling_factor": 0}],
+    [{"kind": "mean"}, {"dtype": "int8"}, {"frames": 0}, {"fps": None}, {"fps": "1/0"}, {"scaling_factor": 0}]
+    + [
+        {"scaling_factor": [1.0, 0]},
+        {"shift_factor": []},
+        {"shift_factor": "1"},
+        {"shift_factor": [np.inf]},
+        {"model": ""},
+    ],
 )
 def test_headers_are_checked(changes):
     with pytest.raises(InputError, match=f"{next(iter(changes))}="):
@@ -134,10 +203,10 @@ def test_wrong_shapes_in_the_container_are_damage(tmp_path):
     path = tmp_path / "a.safetensors"
     write_latents(path, posterior())
     content = path.read_bytes()
-    for wrong in (b"[4, -3, -3, 4]", b"[4,3,3,4.0]", b"[4, 3, 3, 5]"):
-        shape = b"[4, 3, 3, 4]"
-        change = wrong + b" " * (len(shape) - len(wrong))
-        changed = content.replace(shape, change)
+    shape = b"[4,3,3,4]"
+    assert shape in content
+    for wrong in (b"[4,-3,-3,4]", b"[4,3,3,4.0]", b"[4,3,3,5]"):
+        changed = content.replace(shape, wrong)
         grown = len(changed) - len(content)
         length = int.from_bytes(content[:8], "little") + grown
         path.write_bytes(length.to_bytes(8, "little") + changed[8:])
@@ -157,6 +226,9 @@ def test_foreign_files_are_refused(tmp_path):
     with pytest.raises(InputError, match="no header"):
         read_latents(path)
     np.testing.assert_array_equal(read_plain(path)["z"], np.ones(SHAPE, np.float32))
+    save_file({"z": np.ones(SHAPE, bool)}, path)
+    with pytest.raises(InputError, match="z is BOOL"):
+        read_plain(path)
     for header, words in [
         ("[]", "no mapping"),
         ('{"family": "tae"}', "'tae', not latents"),
