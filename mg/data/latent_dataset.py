@@ -8,10 +8,11 @@ import numpy as np
 
 from mg.errors import InputError
 from mg.io.latents import read_index, read_latents
+from mg.models.latents import Factors
 
 
 class LatentSource:
-    """Latents of a cache that scripts/encode_tae.py finished, sampled and scaled, by number.
+    """Latents of a cache that scripts/encode.py finished, sampled and scaled, or codes, by number.
 
         source = LatentSource("latents", frames=4)
         data = ms.dataset.GeneratorDataset(source, ["latents"], shuffle=True, python_multiprocessing=False).batch(2)
@@ -23,13 +24,17 @@ class LatentSource:
     posterior a sample is drawn; it, and where a clip is cut, are functions of (seed, epoch, number) alone, so neither
     threads nor order change them. Processes (python_multiprocessing) would not see `epoch` change.
     frames: latent frames to cut out of each clip, anywhere; None keeps all. scaled: False gives raw latents.
+    codes: of a cache of codes; items are int32 (1, t, h, w) then, of which nothing is drawn and nothing scaled.
     Raises InputError for a cache without index or of several weights, and for a clip that is shorter than `frames`.
     """
 
-    def __init__(self, cache: Path | str, seed: int = 0, frames: int | None = None, scaled: bool = True):
+    def __init__(
+        self, cache: Path | str, seed: int = 0, frames: int | None = None, scaled: bool = True, codes: bool = False
+    ):
         if seed < 0 or (frames is not None and frames < 1):
             raise InputError(f"seed={seed} must be at least 0, and frames={frames} at least 1 or None for all")
-        self.cache, self.seed, self.frames, self.scaled, self.epoch = Path(cache), seed, frames, scaled, 0
+        self.cache, self.seed, self.frames, self.scaled, self.codes = Path(cache), seed, frames, scaled, codes
+        self.epoch = 0
         rows = read_index(cache)
         weights = {row["weights_sha256"]: row["file"] for row in rows}
         if len(weights) > 1:
@@ -52,17 +57,30 @@ class LatentSource:
         path = self.cache / self.files[index]
         latents = read_latents(path)
         header, arrays = latents.header, latents.arrays
-        if header.kind == "codes":
-            raise InputError(f"'{path}' holds integer codes; sampled, scaled latents need a posterior or a sample")
+        if (header.kind == "codes") != self.codes:
+            asked = "codes are" if self.codes else "a posterior or sample is"
+            raise InputError(
+                f"'{path}' holds {header.kind}, and {asked} asked for; use codes={not self.codes}, or another cache"
+            )
         rng = np.random.default_rng((self.seed, self.epoch, int(index)))
         if self.frames is not None:
             first = rng.integers(latents.shape[1] - self.frames + 1)
             arrays = {name: array[:, first : first + self.frames] for name, array in arrays.items()}
+        if self.codes:
+            return _as_int32(path, arrays["codes"])
         z = arrays["z"] if header.kind == "sample" else _sample(arrays["mean"], arrays["std"], rng)
         if self.scaled:
-            z = (z - np.float32(header.shift_factor)) * np.float32(header.scaling_factor)
+            z = Factors(header.scaling_factor, header.shift_factor).scale(z)
         return np.ascontiguousarray(z)
 
 
 def _sample(mean: np.ndarray, std: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return mean + std * rng.standard_normal(mean.shape, dtype=np.float32)
+
+
+def _as_int32(path: Path, codes: np.ndarray) -> np.ndarray:
+    if codes.max() > np.iinfo(np.int32).max or codes.min() < 0:
+        raise InputError(
+            f"'{path}' has codes from {codes.min()} to {codes.max()}, but 31 bits are taken; encode it again"
+        )
+    return np.ascontiguousarray(codes, np.int32)

@@ -64,15 +64,40 @@ def test_a_cache_of_several_weights_is_refused(cache):
         LatentSource(cache)
 
 
-def test_a_stored_sample_comes_as_it_is_and_codes_are_refused(cache):
+def test_a_stored_sample_comes_as_it_is(cache):
     z = np.random.default_rng(0).standard_normal((4, 5, 2, 2)).astype(np.float32)
     write_latents(cache / "0.safetensors", Latents(replace(HEADER, kind="sample"), {"z": z}))
-    codes = {"codes": np.zeros((1, 5, 2, 2), np.int32)}
-    write_latents(cache / "1.safetensors", Latents(replace(HEADER, kind="codes", dtype="int32"), codes))
-    source = LatentSource(cache)
-    np.testing.assert_array_equal(source[0], (z - np.float32(0.5)) * 2)
-    with pytest.raises(InputError, match="integer codes"):
-        source[1]
+    np.testing.assert_array_equal(LatentSource(cache)[0], (z - np.float32(0.5)) * 2)
+
+
+def test_factors_are_of_each_channel_where_there_are_several(cache):
+    z = np.random.default_rng(0).standard_normal((4, 5, 2, 2)).astype(np.float32)
+    scaling, shift = [1.0, 2.0, 4.0, 0.5], [0.0, 1.0, -1.0, 3.0]
+    header = replace(HEADER, kind="sample", scaling_factor=scaling, shift_factor=shift)
+    write_latents(cache / "0.safetensors", Latents(header, {"z": z}))
+    expected = np.stack([(z[c] - np.float32(shift[c])) * np.float32(scaling[c]) for c in range(4)])
+    np.testing.assert_array_equal(LatentSource(cache)[0], expected)
+    np.testing.assert_array_equal(LatentSource(cache, scaled=False)[0], z)
+
+
+@pytest.mark.parametrize("dtype", ["int32", "uint8"])
+def test_codes_come_as_integers_when_they_are_asked_for(cache, dtype):
+    codes = np.arange(20, dtype=dtype).reshape(1, 5, 2, 2)
+    write_latents(cache / "1.safetensors", Latents(replace(HEADER, kind="codes", dtype=dtype), {"codes": codes}))
+    write_index(cache)
+    with pytest.raises(InputError, match=r"holds codes.* use codes=True"):
+        LatentSource(cache)[1]
+    source = LatentSource(cache, codes=True)
+    assert source[1].dtype == np.int32
+    np.testing.assert_array_equal(source[1], codes)
+    with pytest.raises(InputError, match=r"holds posterior, and codes .* use codes=False"):
+        source[0]
+    header = replace(HEADER, kind="codes", dtype="int64")
+    write_latents(cache / "2.safetensors", Latents(header, {"codes": np.full((1, 5, 2, 2), 2**40)}))
+    with pytest.raises(InputError, match="31 bits"):
+        source[2]
+    cut = LatentSource(cache, frames=2, codes=True)[1]
+    assert cut.shape == (1, 2, 2, 2) and cut.min() % 4 == 0 and np.ptp(cut) == 7
 
 
 def test_mindspore_reads_it_as_documented(cache):
