@@ -81,6 +81,6 @@ def _sample(mean: np.ndarray, std: np.ndarray, rng: np.random.Generator) -> np.n
 def _as_int32(path: Path, codes: np.ndarray) -> np.ndarray:
     if codes.max() > np.iinfo(np.int32).max or codes.min() < 0:
         raise InputError(
-            f"'{path}' has codes from {codes.min()} to {codes.max()}, but 31 bits are taken; encode it again"
+            f"'{path}' has codes from {codes.min()} to {codes.max()}, but 31 bits are taken; encode again"
         )
     return np.ascontiguousarray(codes, np.int32)

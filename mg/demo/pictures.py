@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
-from mg.files import whole_file
+from mg.io.plots import LARGE, SMALL, plot
 
 _GREY = "#475569"
 _COLOURS = "RdBu_r"
@@ -20,21 +18,20 @@ def draw_latents(path: Path, z: np.ndarray, limit: float) -> None:
     """The channels of a latent frame (z, h, w) side by side, blue at -limit, white at 0, red at limit."""
     mosaic, corners = _mosaic(z)
     rows, columns = mosaic.shape
-    figure = Figure(figsize=(12, 12 * 0.92 * rows / columns + 0.8), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
-    axis = figure.subplots()
-    shown = axis.imshow(mosaic, cmap=_COLOURS, vmin=-limit, vmax=limit, interpolation="nearest")
-    for channel, (top, left) in enumerate(corners):
-        text = f"{channel}   $\\sigma$ {z[channel].std():.2f}"
-        axis.text(left - 0.5, top - 0.5 - 0.02 * z.shape[2], text, fontsize=9, color=_GREY, va="bottom")
-    axis.axis("off")
-    title = f"Latents as a diffusion model sees them: {len(z)} channels, each with its number and standard deviation"
-    figure.suptitle(title, fontsize=10, x=0.005, ha="left", color=_GREY)
-    bar = figure.colorbar(shown, ax=axis, fraction=0.02, pad=0.01, aspect=30)
-    bar.outline.set_visible(False)
-    bar.ax.tick_params(labelsize=8, colors=_GREY)
-    with whole_file(path) as part:
-        figure.savefig(part, format="png")
+    with plot(path, 12, 12 * 0.92 * rows / columns + 0.8) as figure:
+        axis = figure.subplots()
+        shown = axis.imshow(mosaic, cmap=_COLOURS, vmin=-limit, vmax=limit, interpolation="nearest")
+        for channel, (top, left) in enumerate(corners):
+            text = f"{channel}   $\\sigma$ {z[channel].std():.2f}"
+            axis.text(left - 0.5, top - 0.5 - 0.02 * z.shape[2], text, fontsize=9, color=_GREY, va="bottom")
+        axis.axis("off")
+        title = (
+            f"Latents as a diffusion model sees them: {len(z)} channels, each with its number and standard deviation"
+        )
+        figure.suptitle(title, fontsize=LARGE, x=0.005, ha="left", color=_GREY)
+        bar = figure.colorbar(shown, ax=axis, fraction=0.02, pad=0.01, aspect=30)
+        bar.outline.set_visible(False)
+        bar.ax.tick_params(labelsize=SMALL, colors=_GREY)
 
 
 def _mosaic(z: np.ndarray) -> tuple[np.ndarray, list[tuple[int, int]]]:

@@ -7,13 +7,10 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from mg.files import whole_file
+from mg.io.plots import BAND, LINE, dress, plot
 
-_INK, _BAND, _GROUND = "#1f4e79", "#b3c9de", "#f1f4f8"
+_GROUND = "#f1f4f8"
 
 
 class Curves:
@@ -49,25 +46,27 @@ class Curves:
         if self.sums.shape[1] < 2:
             return
         columns = 1 if self.group is None else 2
-        figure = Figure(figsize=(5.2 + 3.4 * (columns - 1), 2.6 * len(self.names)), dpi=110, layout="constrained")
-        FigureCanvasAgg(figure)
-        ratios = [3, 2][:columns]
-        axes = figure.subplots(len(self.names), columns, squeeze=False, width_ratios=ratios)
-        for index, name in enumerate(self.names):
-            mean, deviation = (values[:, index] for values in self.by_frame())
-            clips = int(self.sums[0, :, index].max())
-            of = f", mean and deviation of {clips} clips" if clips > 1 else ""
-            _panel(axes[index, 0], mean, deviation if clips > 1 else None, "" if len(mean) > 64 else ".")
-            self._shade(axes[index, 0], len(mean))
-            axes[index, 0].set_title(_label(name) + of, fontsize=10, loc="left")
-            axes[index, 0].set_xlabel("frame", fontsize=8)
-            if self.group is not None:
-                mean, deviation = (values[:, index] for values in self.by_position())
-                _panel(axes[index, 1], mean, None, "o")
-                axes[index, 1].set_title("by position in a latent frame", fontsize=10, loc="left")
-                axes[index, 1].set_xlabel(f"frame modulo {self.group}", fontsize=8)
-        with whole_file(path) as part:
-            figure.savefig(part, format="png")
+        with plot(path, 5.2 + 3.4 * (columns - 1), 2.6 * len(self.names)) as figure:
+            axes = figure.subplots(len(self.names), columns, squeeze=False, width_ratios=[3, 2][:columns])
+            for index, row in enumerate(axes):
+                self._draw_frames(row[0], index)
+                if self.group is not None:
+                    self._draw_positions(row[1], index)
+
+    def _draw_frames(self, axis: Axes, index: int) -> None:
+        mean, deviation = (values[:, index] for values in self.by_frame())
+        clips = int(self.sums[0, :, index].max())
+        of = f", mean and deviation of {clips} clips" if clips > 1 else ""
+        if clips > 1:
+            lines = mean - deviation, mean + deviation
+            axis.fill_between(np.arange(len(mean)), *lines, color=BAND, alpha=0.6, linewidth=0)
+        _draw_line(axis, mean, "" if len(mean) > 64 else ".")
+        self._shade(axis, len(mean))
+        dress(axis, _label(self.names[index]) + of, "frame", 8)
+
+    def _draw_positions(self, axis: Axes, index: int) -> None:
+        _draw_line(axis, self.by_position()[0][:, index], "o")
+        dress(axis, "by position in a latent frame", f"frame modulo {self.group}", 8)
 
     def _shade(self, axis: Axes, frames: int) -> None:
         """Every other latent frame."""
@@ -86,12 +85,5 @@ def _mean_and_deviation(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return mean, np.sqrt(np.maximum(squares / count - mean**2, 0))
 
 
-def _panel(axis: Axes, mean: np.ndarray, deviation: np.ndarray | None, marker: str) -> None:
-    frames = np.arange(len(mean))
-    if deviation is not None:
-        axis.fill_between(frames, mean - deviation, mean + deviation, color=_BAND, alpha=0.6, linewidth=0)
-    axis.plot(frames, mean, color=_INK, linewidth=1.2, marker=marker, markersize=4)
-    axis.xaxis.set_major_locator(MaxNLocator(8, integer=True))
-    axis.grid(alpha=0.25, linewidth=0.6)
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.tick_params(labelsize=8)
+def _draw_line(axis: Axes, mean: np.ndarray, marker: str) -> None:
+    axis.plot(np.arange(len(mean)), mean, color=LINE, linewidth=1.2, marker=marker, markersize=4)
