@@ -42,7 +42,7 @@ class ImageVAE(Autoencoder):
 
     @property
     def min_size(self) -> int:
-        """The smallest side of a frame: two latent rows, since replication at the edge needs something to repeat."""
+        """The smallest side of a frame: two latents."""
         return 2 * self.space_compression
 
     def window_latents(self, frames: int) -> int:

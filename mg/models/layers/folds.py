@@ -1,6 +1,6 @@
 """Named folds between axis orders. Inside the networks a clip is (B, T, C, H, W): a frame is one block of memory.
 
-Folding frames into the batch is then free. The fold that brings time beside space is in kernels.py.
+Folding frames into the batch is then free. The fold that brings time beside space is in by_device.py.
 """
 
 from mindspore import Tensor
