@@ -6,6 +6,7 @@ from mindspore import Tensor, ops
 from mindspore import dtype as mstype
 
 _EPS = 1e-4
+_LINEAR = 20.0  # from here on softplus(x) is x in fp32
 
 
 def discriminator_hinge(real: Tensor, fake: Tensor) -> Tensor:
@@ -20,6 +21,47 @@ def discriminator_hinge(real: Tensor, fake: Tensor) -> Tensor:
 def generator_hinge(fake: Tensor) -> Tensor:
     """-mean(fake): what the autoencoder pays for logits that its reconstructions get.  arXiv 1705.02894."""
     return -fake.astype(mstype.float32).mean()
+
+
+def softplus(x: Tensor) -> Tensor:
+    """log(1 + exp(x)), without overflow and with the gradient 1/2 at 0; MindSpore has none on a CPU."""
+    return ops.select(x > _LINEAR, x, ops.log1p(ops.exp(ops.minimum(x, _LINEAR))))
+
+
+def discriminator_non_saturating(real: Tensor, fake: Tensor) -> Tensor:
+    """mean softplus(-real) + mean softplus(fake), a sum.  GAN (arXiv 1406.2661), in the form of StyleGAN.
+
+    real, fake: logits of any shape.
+    """
+    real, fake = real.astype(mstype.float32), fake.astype(mstype.float32)
+    return softplus(-real).mean() + softplus(fake).mean()
+
+
+def generator_non_saturating(fake: Tensor) -> Tensor:
+    """mean softplus(-fake): what the autoencoder pays for logits that its reconstructions get.  arXiv 1406.2661."""
+    return softplus(-fake.astype(mstype.float32)).mean()
+
+
+# name -> (loss of the discriminator, of real and fake logits; loss of what it judges, of fake ones)
+LOSSES = {
+    "hinge": (discriminator_hinge, generator_hinge),
+    "non_saturating": (discriminator_non_saturating, generator_non_saturating),
+}
+
+
+def by_clip(logits: Tensor) -> Tensor:
+    """Sum over the clips of a batch of the mean of each one's logits, (B, ...): its gradient is that of each clip."""
+    return logits.astype(mstype.float32).reshape(logits.shape[0], -1).mean(1).sum()
+
+
+def gradient_penalty(gradient: Tensor) -> Tensor:
+    """R1: the squared gradient of a clip's mean logit by that clip, summed over it and averaged over the batch.
+
+    gradient: of `by_clip` by real clips, (B, 3, T, H, W).  Mescheder et al. (arXiv 1801.04406), equation 9, without
+    its factor of 1/2.
+    """
+    gradient = gradient.astype(mstype.float32)
+    return (gradient * gradient).sum() / gradient.shape[0]
 
 
 def adaptive_weight(norm_reconstruction: Tensor, norm_adversarial: Tensor, limit: float, eps: float = _EPS) -> Tensor:

@@ -1,6 +1,6 @@
 """The distance of the posterior from the standard normal distribution."""
 
-from mindspore import Tensor, ops
+from mindspore import Tensor, nn, ops
 from mindspore import dtype as mstype
 
 
@@ -16,3 +16,14 @@ def kl(mean: Tensor, logvar: Tensor, time_compression: int) -> Tensor:
     batch, _, frames, _, _ = mean.shape
     elements = 0.5 * (mean * mean + ops.exp(logvar) - 1.0 - logvar)
     return elements.sum() / (batch * time_compression * frames)
+
+
+class KL(nn.Cell):
+    """(mean, logvar) -> `kl` for a model of this time compression."""
+
+    def __init__(self, time_compression: int):
+        super().__init__()
+        self.time_compression = time_compression
+
+    def construct(self, mean: Tensor, logvar: Tensor) -> Tensor:
+        return kl(mean, logvar, self.time_compression)

@@ -2,144 +2,220 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import make_dataclass
+from functools import cache
+from typing import TYPE_CHECKING, ClassVar, Union
 
-import mindspore as ms
+import numpy as np
 from mindspore import Tensor, nn, ops
-from mindspore import dtype as mstype
 
-from mg.checks import is_number, is_whole
+from mg.checks import is_number
+from mg.config import check, setting
 from mg.errors import InputError
-from mg.models.discriminators import DISCRIMINATORS, GROUPS
-from mg.losses.kl import kl
-from mg.models.lpips.network import LPIPS, perceptual
-from mg.losses.outlier_penalty import outlier_penalty
+from mg.losses.kl import KL
+from mg.losses.outlier_penalty import OutlierPenalty
+from mg.losses.perceptual import Perceptual
 from mg.losses.reconstruction import reconstruction, squared_error
+from mg.models.terms import CLIP, RECONSTRUCTION, Facts, Term
 
-_OF_RECONSTRUCTION = ("reconstruction", "squared_error", "perceptual")
+if TYPE_CHECKING:
+    from mg.models.autoencoder import Autoencoder
+
+Weight = Union[float, "tuple[float, float, int]"]  # [from, to, steps]: moves linearly, then stays
+_WEIGHT = "float | tuple[float, float, int]"
+
+SHARED = (
+    Term(
+        "reconstruction",
+        (CLIP, RECONSTRUCTION),
+        "absolute differences, summed over a frame",
+        function=reconstruction,
+        of_reconstruction=True,
+        weight=1.0,
+    ),
+    Term(
+        "squared_error",
+        (CLIP, RECONSTRUCTION),
+        "squared differences, summed over a frame",
+        function=squared_error,
+        of_reconstruction=True,
+    ),
+    Term(
+        "perceptual",
+        (CLIP, RECONSTRUCTION),
+        "LPIPS of the frames, times 3*H*W",
+        cell=lambda config, facts: Perceptual(config.lpips_weights, facts.dtype),
+        of_reconstruction=True,
+        weight=1.0,
+        settings=(("lpips_weights", "str | None", setting(None, "file of tools/convert_lpips.py")),),
+    ),
+    Term(
+        "kl",
+        ("mean", "logvar"),
+        "divergence of the posterior from a standard normal distribution",
+        cell=lambda config, facts: KL(facts.time_compression),
+        weight=1e-6,
+    ),
+    Term(
+        "outlier_penalty",
+        ("mean",),
+        "excess of latents over outlier_limit deviations",
+        cell=lambda config, facts: OutlierPenalty(config.outlier_limit),
+        weight=1e5,
+        switch="use_outlier_penalty_loss",
+        settings=(
+            ("use_outlier_penalty_loss", "bool", setting(False, "whether the outlier penalty counts")),
+            ("outlier_limit", "float", setting(3.0, "deviations from the frame's mean that cost nothing", 0)),
+        ),
+    ),
+)
 
 
-@dataclass(frozen=True)
-class ObjectiveConfig:
-    """Weights and settings of all terms. A weight of 0 turns its term off; the penalty has a switch of its own.
+class _Weights:
+    """What every configuration that `objective_config` makes can do."""
 
-    lpips_weights: the file of tools/convert_lpips.py, needed when perceptual_weight > 0.
-    disc_weight: of the adversarial term, off by default; disc_kind "frame" or "clip"; disc_start: its first step;
-    disc_weight_limit: the most that the adaptive weight may become; lecam_weight: of LeCAM in the discriminator's loss.
-    """
-
-    reconstruction_weight: float = 1.0
-    squared_error_weight: float = 0.0
-    perceptual_weight: float = 1.0
-    lpips_weights: str | None = None
-    kl_weight: float = 1e-6
-    use_outlier_penalty_loss: bool = False
-    outlier_penalty_weight: float = 1e5
-    outlier_limit: float = 3.0
-    disc_weight: float = 0.0
-    disc_kind: str = "frame"
-    disc_channels: int = 64
-    disc_start: int = 0
-    disc_weight_limit: float = 1e4
-    lecam_weight: float = 0.0
+    terms: ClassVar[tuple[Term, ...]]
 
     def __post_init__(self):
-        for field in fields(self):
-            if field.type == "float":
-                _require_weight(field.name, getattr(self, field.name))
-        _require_whole("disc_start", self.disc_start, 0, "at least 0; use the step it shall start at")
-        rule = f"a multiple of {GROUPS} and at least {GROUPS}, the groups of its norms; use e.g. 64"
-        _require_whole("disc_channels", self.disc_channels, GROUPS, rule, GROUPS)
-        if not isinstance(self.use_outlier_penalty_loss, bool):
-            raise InputError(f"use_outlier_penalty_loss={self.use_outlier_penalty_loss!r} must be True or False")
-        if self.disc_kind not in DISCRIMINATORS:
-            raise InputError(f"disc_kind={self.disc_kind!r} is unknown; use one of {', '.join(DISCRIMINATORS)}")
+        check(self)
+        for term in self.terms:
+            weight = getattr(self, term.key)
+            if not is_number(weight) and weight[2] < 1:
+                raise InputError(f"{term.key}={list(weight)} must be [from, to, steps] with steps of at least 1")
         if not self.weights:
             raise InputError("all terms are off, so there is nothing to minimise; set reconstruction_weight above 0")
 
     @property
-    def weights(self) -> dict[str, float]:
-        """The terms of `Objective` that are on, with their weights."""
-        penalty = self.outlier_penalty_weight if self.use_outlier_penalty_loss else 0.0
-        named = {
-            "reconstruction": self.reconstruction_weight,
-            "squared_error": self.squared_error_weight,
-            "perceptual": self.perceptual_weight,
-            "kl": self.kl_weight,
-            "outlier_penalty": penalty,
-        }
-        return {name: weight for name, weight in named.items() if weight > 0}
+    def weights(self) -> dict[str, Weight]:
+        """The terms that are on, with their weights."""
+        return {term.name: getattr(self, term.key) for term in self.terms if self._is_on(term)}
+
+    def _is_on(self, term: Term) -> bool:
+        weight = getattr(self, term.key)
+        switched = term.switch is None or getattr(self, term.switch)
+        return switched and (weight > 0 if is_number(weight) else max(weight[:2]) > 0)
+
+
+@cache
+def objective_config(terms: tuple[Term, ...] = ()) -> type:
+    """The dataclass of weights and settings of the shared terms and of a family's own. A weight of 0 turns a term off.
+
+    A weight is a number, or [from, to, steps] for one that moves linearly over so many steps and then stays.
+    """
+    rows, fields = (*SHARED, *terms), []
+    for term in rows:
+        fields.append((term.key, _WEIGHT, setting(term.weight, f"weight: {term.help}", 0)))
+        fields += term.settings
+    about = "Terms of the loss.\n\nA weight is a number, or three for one that moves: from, to, steps. 0 is off."
+    namespace = {"terms": rows, "__doc__": about}
+    return make_dataclass("ObjectiveConfig", fields, bases=(_Weights,), namespace=namespace, frozen=True)
+
+
+ObjectiveConfig = objective_config()
+
+
+def weight_at(weight: Weight, step: int) -> float:
+    """A weight at a step, which counts from 0."""
+    if is_number(weight):
+        return float(weight)
+    first, last, steps = weight
+    share = min(step / steps, 1.0)
+    return (1.0 - share) * first + share * last
+
+
+def facts_of(model: Autoencoder, ranks: int = 1) -> Facts:
+    """What terms may know of a model."""
+    time_compression = model.window_frames(2) - model.window_frames(1)
+    return Facts(time_compression, model.compute_dtype, ranks, model.config)
 
 
 class Objective(nn.Cell):
-    """(outputs, clip) -> (total, terms): total = sum of weight * term, terms unweighted, by name; all fp32 scalars.
+    """(outputs, clip, weights) -> (total, terms): total = sum of weight * term, terms unweighted, by name.
 
-    outputs: a dict with "reconstruction", like the clip (B, 3, T, H, W), and, as far as their terms are on, "mean" and
-    "logvar" (B, z, t, h, w); any floating types; other entries are ignored.
-    time_compression: frames for each latent frame. dtype: the type that LPIPS's convolutions compute in.
-    `names` lists the terms. Raises InputError when the perceptual term is on without its weights.
+    outputs: a dict of what the family's forward gives: "reconstruction", like the clip (B, 3, T, H, W), and what else
+    its terms need; any floating types; other entries are ignored. weights: `weights_at` of the step; only those that
+    move are read from it, the others are constants of the graph. All results are fp32 scalars.
+    given: the names of those outputs. `names` lists the terms.
+    Raises InputError when a term needs what is not given, or its network's weights are missing.
     """
 
-    def __init__(self, config: ObjectiveConfig, time_compression: int, dtype: ms.Type = mstype.float32):
+    def __init__(self, config: _Weights, given: Sequence[str], facts: Facts):
         super().__init__()
         self.weights = config.weights
         self.names = tuple(self.weights)
-        self.names_of_reconstruction = tuple(n for n in self.names if n in _OF_RECONSTRUCTION)
-        self.limit = config.outlier_limit
-        self.time_compression = time_compression
-        self.dtype = dtype
-        self.lpips = LPIPS(config.lpips_weights) if "perceptual" in self.names else None
+        rows = [term for term in config.terms if term.name in self.weights]
+        for term in rows:
+            _require_outputs(term, given)
+        self.needs = tuple(term.needs for term in rows)
+        self.numbers = tuple(weight if is_number(weight) else None for weight in self.weights.values())
+        self.all = tuple(range(len(rows)))
+        self.by_reconstruction = tuple(index for index in self.all if rows[index].of_reconstruction)
+        self.parts = nn.CellList([term.build(config, facts) for term in rows])
 
-    def construct(self, outputs: dict[str, Tensor], clip: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        terms = self.terms_of_reconstruction(outputs["reconstruction"], clip)
-        if "kl" in self.names:
-            terms["kl"] = kl(outputs["mean"], outputs["logvar"], self.time_compression)
-        if "outlier_penalty" in self.names:
-            terms["outlier_penalty"] = outlier_penalty(outputs["mean"], self.limit)
-        return self.weighed(terms, self.names), terms
+    def construct(self, outputs: dict[str, Tensor], clip: Tensor, weights: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        terms = self.compute(self.all, outputs, clip)
+        return self.weighed(self.all, terms, weights), terms
 
-    def of_reconstruction(self, recon: Tensor, clip: Tensor) -> Tensor:
-        """The weighted sum of the terms that look at the reconstruction alone."""
-        return self.weighed(self.terms_of_reconstruction(recon, clip), self.names_of_reconstruction)
+    def of_reconstruction(self, recon: Tensor, clip: Tensor, weights: Tensor) -> Tensor:
+        """The weighted sum of the terms that judge the reconstruction."""
+        terms = self.compute(self.by_reconstruction, {"reconstruction": recon}, clip)
+        return self.weighed(self.by_reconstruction, terms, weights)
 
-    def terms_of_reconstruction(self, recon: Tensor, clip: Tensor) -> dict[str, Tensor]:
+    def compute(self, chosen: tuple[int, ...], outputs: dict[str, Tensor], clip: Tensor) -> dict[str, Tensor]:
+        """The unweighted terms of these places, by name."""
         terms = {}
-        if "reconstruction" in self.names:
-            terms["reconstruction"] = reconstruction(clip, recon)
-        if "squared_error" in self.names:
-            terms["squared_error"] = squared_error(clip, recon)
-        if "perceptual" in self.names:
-            terms["perceptual"] = perceptual(self.lpips, clip.astype(self.dtype), recon.astype(self.dtype))
+        for index in chosen:
+            tensors = [clip if name == CLIP else outputs[name] for name in self.needs[index]]
+            terms[self.names[index]] = self.parts[index](*tensors)
         return terms
 
-    def weighed(self, terms: dict[str, Tensor], names: tuple[str, ...]) -> Tensor:
+    def weighed(self, chosen: tuple[int, ...], terms: dict[str, Tensor], weights: Tensor) -> Tensor:
         total = 0.0
-        for name in names:
-            total = total + self.weights[name] * terms[name]
+        for index in chosen:
+            weight = weights[index] if self.numbers[index] is None else self.numbers[index]
+            total = total + weight * terms[self.names[index]]
         return total
+
+    def weights_at(self, step: int) -> Tensor:
+        """The weights of all terms at a step, (terms,) fp32."""
+        return Tensor(np.array([weight_at(weight, step) for weight in self.weights.values()], np.float32))
 
 
 class Figures(nn.Cell):
-    """(reconstruction, mean, logvar, clip) -> the total and the terms of an objective, (1 + terms,) fp32; `names`.
+    """(weights, clip, tensors named `given`) -> total and terms of an objective, one fp32 vector; see `names`.
 
-    One vector, since a graph's result cannot be a dict of numbers without leaving the graph.
+    Terms that need something else are left out, and the total is without them. One vector, since a graph's result
+    cannot be a dict of numbers without leaving the graph.
     """
 
-    def __init__(self, objective: Objective):
+    def __init__(self, objective: Objective, given: Sequence[str]):
         super().__init__(auto_prefix=False)
         self.objective = objective
-        self.names = ("total", *objective.names)
+        self.given = tuple(given)
+        self.chosen = tuple(i for i in objective.all if set(objective.needs[i]) <= {CLIP, *given})
+        self.names = ("total", *[objective.names[index] for index in self.chosen])
 
-    def construct(self, recon: Tensor, mean: Tensor, logvar: Tensor, clip: Tensor) -> Tensor:
-        total, terms = self.objective({"reconstruction": recon, "mean": mean, "logvar": logvar}, clip)
-        return ops.stack([total, *[terms[name] for name in self.objective.names]])
+    def construct(self, weights: Tensor, clip: Tensor, *tensors: Tensor) -> Tensor:
+        outputs = {}
+        for name, tensor in zip(self.given, tensors):
+            outputs[name] = tensor
+        terms = self.objective.compute(self.chosen, outputs, clip)
+        total = self.objective.weighed(self.chosen, terms, weights)
+        return ops.stack([total, *[terms[name] for name in self.names[1:]]])
+
+    def by_name(self, weights: Tensor, clip: Tensor, outputs: Mapping[str, Tensor]) -> dict[str, float]:
+        """The same as numbers; outputs: at least those that are given."""
+        if not self.chosen:
+            return {}
+        values = self(weights, clip, *[outputs[name] for name in self.given])
+        return dict(zip(self.names, values.asnumpy().tolist()))
 
 
-def _require_weight(field: str, value: object) -> None:
-    if not is_number(value) or not 0 <= value <= 1e30:
-        raise InputError(f"{field}={value!r} must be a number from 0 to 1e30; correct it")
-
-
-def _require_whole(field: str, value: object, least: int, rule: str, multiple: int = 1) -> None:
-    if not is_whole(value) or value < least or value % multiple:
-        raise InputError(f"{field}={value!r} must be a whole number, {rule}")
+def _require_outputs(term: Term, given: Sequence[str]) -> None:
+    missing = [name for name in term.needs if name not in (CLIP, *given)]
+    if missing:
+        raise InputError(
+            f"{term.key}: the term needs {' and '.join(missing)}, but this family gives {', '.join(given)}; "
+            f"set {term.key}: 0"
+        )

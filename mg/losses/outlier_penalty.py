@@ -1,6 +1,6 @@
 """The outlier penalty loss (OPL)."""
 
-from mindspore import Tensor, ops
+from mindspore import Tensor, nn, ops
 from mindspore import dtype as mstype
 
 from mg.models.layers.folds import frames_first, to_frames
@@ -23,3 +23,14 @@ def outlier_penalty(mean: Tensor, limit: float = 3.0) -> Tensor:
     distance = ops.sqrt(ops.clamp(squares.sum(1), _TINY))
     spread = ops.sqrt(ops.clamp(squares.mean(2).sum(1, keepdims=True), _TINY))
     return ops.relu(distance - limit * spread).mean()
+
+
+class OutlierPenalty(nn.Cell):
+    """(mean) -> `outlier_penalty` with this limit."""
+
+    def __init__(self, limit: float):
+        super().__init__()
+        self.limit = limit
+
+    def construct(self, mean: Tensor) -> Tensor:
+        return outlier_penalty(mean, self.limit)

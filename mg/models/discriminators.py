@@ -1,6 +1,8 @@
-"""Patch discriminators: one logit for each 8x8 patch of a frame, or of a stretch of eight frames."""
+"""Discriminators by name. Patch discriminators give a logit for each 8x8 patch of a frame, or of eight frames."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from mindspore import Tensor, nn, ops
 from mindspore import dtype as mstype
@@ -79,4 +81,9 @@ class ClipDiscriminator(PatchDiscriminator):
         super().__init__(channels, temporal=True)
 
 
-DISCRIMINATORS = {"frame": FrameDiscriminator, "clip": ClipDiscriminator}
+# name -> (channels of its first layer, shape (3, T, H, W) of a training clip) -> cell, which takes (B, 3, T, H, W) to
+# logits (B, ...). Whoever is made for one shape refuses others.
+DISCRIMINATORS: dict[str, Callable[[int, tuple[int, int, int, int]], nn.Cell]] = {
+    "frame": lambda channels, shape: FrameDiscriminator(channels),
+    "clip": lambda channels, shape: ClipDiscriminator(channels),
+}

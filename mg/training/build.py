@@ -3,136 +3,116 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from fnmatch import fnmatchcase
 
 import mindspore as ms
-from mindspore import Parameter, Tensor, nn
+from mindspore import Parameter, nn
 from mindspore import dtype as mstype
 
-from mg import runtime
 from mg.config import read_recipe
 from mg.errors import InputError
+from mg.losses.adversarial import LOSSES
+from mg.losses.objective import Objective, facts_of
+from mg.models import families, weights
+from mg.models.autoencoder import Autoencoder
 from mg.models.discriminators import DISCRIMINATORS
-from mg.losses.objective import Figures, Objective, ObjectiveConfig
-from mg.models import weights
-from mg.models.families import FAMILIES, Family
-from mg.training.discriminate import Balance, DiscriminatorLoss, DiscriminatorStep
 from mg.training.config import TrainingConfig
+from mg.training.discriminate import Adversarial, Adversary
 from mg.training.ema import Ema
-from mg.training.optimizer import SGD, AdamW, Muon, parameter_rules
-from mg.training.checkpoint import Progress
-from mg.training.step import Accumulate, Gradients, Loss, LossScale, TrainStep, Update, UpdateFromSums
+from mg.training.optimizer import make_optimizer, parameter_rules
+from mg.training.recipe import Recipe
+from mg.training.step import Gradients, Loss, LossScale, Update
 
 
 class Parts:
-    """model, objective, ema (or None), and `tensors`: every parameter that a checkpoint holds, by name."""
+    """What a recipe describes, before its first step.
 
-    def __init__(self, training: TrainingConfig, objective: ObjectiveConfig, ranks: int):
+    model, forward, objective; gradients and update of the model; adversary, or None; loss_scale; ema, or None; and
+    `tensors`: every parameter that a checkpoint holds, by name.
+    """
+
+    def __init__(self, recipe: Recipe, ranks: int = 1):
+        training = recipe.training
         ms.set_seed(training.seed)
-        family = FAMILIES[training.model]
-        self.training, self.adversarial = training, objective
-        config = None if training.model_config is None else read_recipe(training.model_config)
-        self.model = family.build(config, training.ckpt_path, training.dtype)
-        dtype = runtime.compute_dtype(training.dtype)
-        self.forward = family.forward(self.model)
-        self.objective = Objective(objective, self.model.time_compression, dtype)
-        self.figures = Figures(self.objective)
+        self.model = _model(training)
+        self.forward = self.model.training_forward()
+        self.objective = Objective(recipe.objective, self.forward.outputs, facts_of(self.model, ranks))
         if training.recompute:
-            _recompute(family.blocks(self.model), training.recompute_levels)
+            _recompute(self.model.recompute_levels(), training.recompute_levels)
         named = weights.named_parameters(self.model)
-        trained = _trained(named, training, family)
-        self.loss_scale = LossScale(
-            *((training.loss_scale, training.loss_scale_interval) if dtype == ms.float16 else (1.0, 0))
-        )
+        trained = _trained(named, training, self.model)
+        self.loss_scale = _loss_scale(training, self.model.compute_dtype)
         rules = parameter_rules(
-            [named[name] for name in trained],
-            training.weight_decay,
-            training.temporal_learning_rate_multiplier,
-            family.is_temporal,
+            trained, training.weight_decay, training.temporal_learning_rate_multiplier, self.model.is_added
         )
-        self.optimizer = _optimizer(training.optimizer, [named[name] for name in trained], rules)
-        self.ema = Ema([named[name] for name in trained], training.ema_decay) if training.ema_decay else None
-        self._discriminate(objective, ranks, dtype)
-        loss = Loss(self.forward, self.objective, self.discriminator)
-        self.names = loss.names
-        gradients = Gradients(loss, [named[name] for name in trained], self.loss_scale)
-        update = Update(self.optimizer, self.ema, self.loss_scale, ranks, training.max_grad_norm)
-        self.accumulate = None
-        if training.gradient_accumulation_steps > 1:
-            self.accumulate = Accumulate(gradients, training.gradient_accumulation_steps)
-            self.step = UpdateFromSums(self.accumulate, update)
-        else:
-            self.step = TrainStep(gradients, update)
+        optimizer = make_optimizer(training.optimizer, trained, rules, training.betas)
+        self.ema = Ema(trained, training.ema_decay) if training.ema_decay else None
+        self.adversary = None
+        if recipe.adversarial.disc_weight > 0:
+            self.adversary = _adversary(recipe, self.objective, self.model.compute_dtype, ranks)
+        self.loss = Loss(self.forward, self.objective, _heard(self.adversary, self.model.compute_dtype))
+        self.gradients = Gradients(self.loss, trained, self.loss_scale)
+        self.update = Update(optimizer, self.ema, self.loss_scale, ranks, training.max_grad_norm)
         self.tensors = self._tensors(named)
 
-    def _discriminate(self, objective: ObjectiveConfig, ranks: int, dtype) -> None:
-        self.discriminator = self.discriminator_step = self.balance = None
-        if objective.disc_weight == 0:
-            return
-        self.discriminator = DISCRIMINATORS[objective.disc_kind](objective.disc_channels)
-        self.discriminator.update_parameters_name("discriminator.")
-        parameters = self.discriminator.trainable_params()
-        # There is no loss scale for it, so it computes in fp32 where fp16 would let its gradients vanish.
-        dtype = mstype.float32 if dtype == ms.float16 else dtype
-        loss = DiscriminatorLoss(self.discriminator, objective.lecam_weight, dtype)
-        rules = parameter_rules(parameters, 0.0, 1.0, lambda name: False)
-        optimizer = _optimizer("adamw", parameters, rules)
-        update = Update(optimizer, None, LossScale(1.0, 0), ranks, self.training.max_grad_norm)
-        self.discriminator_step = DiscriminatorStep(loss, update, ranks)
-        self.balance = Balance(self.objective, self.discriminator, objective.disc_weight_limit, ranks, dtype)
+    def averaged(self) -> AbstractContextManager[None]:
+        """Inside, the model has the weights that are validated and saved: the averages, if there are some."""
+        return self.ema.swapped() if self.ema else nullcontext()
 
     def _tensors(self, named: Mapping[str, Parameter]) -> dict[str, Parameter]:
         """The model's parameters by their structural names; what else there is by its own, after what holds it."""
         tensors = {f"model.{name}": parameter for name, parameter in named.items()}
         known = {id(parameter) for parameter in named.values()}
-        own = ((self.optimizer, ""), (self.loss_scale, ""), (self.ema, ""))
-        for cell, prefix in (*own, (self.discriminator_step, "adversarial.")):
+        for cell in (self.update.optimizer, self.loss_scale, self.ema):
             for parameter in () if cell is None else cell.get_parameters():
                 if id(parameter) not in known:
-                    tensors[prefix + parameter.name] = parameter
+                    tensors[parameter.name] = parameter
+        for parameter in () if self.adversary is None else self.adversary.parameters():
+            tensors[f"adversarial.{parameter.name}"] = parameter
         return tensors
 
-    def learn(
-        self, clip: Tensor, noise: Tensor, rate: float, disc_rate: float, number: int, progress: Progress
-    ) -> dict[str, float]:
-        """Gradients of a micro batch and, without accumulation, the update; the terms by name, and "total"."""
-        judged = self.discriminator is not None and number >= self.adversarial.disc_start
-        weight = _scalar(self.adversarial.disc_weight * progress.adversarial_weight if judged else 0.0)
-        if self.accumulate is None:
-            results, self.taken = self.step(clip, noise, weight, _scalar(rate))
-        else:
-            results = self.accumulate(clip, noise, weight)
-        figures, recon = results
-        figures = dict(zip(self.names, figures.asnumpy().tolist()))
-        if judged:
-            loss, _ = self.discriminator_step(clip, recon, _scalar(disc_rate))
-            progress.adversarial_weight = float(self.balance(clip, recon).asnumpy())
-            figures.update(discriminator=float(loss.asnumpy()), adversarial_weight=float(weight.asnumpy()))
-        return figures
 
-    def finish(self, rate: float) -> tuple[float, float]:
-        """End the step: (norm of its gradients, 1 or 0 for a step that was not finite and changed nothing)."""
-        if self.accumulate is not None:
-            self.taken = self.step(_scalar(rate))
-        norm, kept = self.taken
-        return float(norm.asnumpy()), float(kept.asnumpy())
-
-    @property
-    def graphs(self) -> int:
-        """How many training graphs were compiled so far."""
-        cells = (self.step, self.accumulate, self.discriminator_step, self.balance)
-        return sum(len(cell.compile_cache) for cell in cells if cell is not None)
+def _model(training: TrainingConfig) -> Autoencoder:
+    config = None if training.model_config is None else read_recipe(training.model_config)
+    if training.ckpt_path is None:
+        return families.build(training.model, config, training.dtype)
+    return families.load(training.ckpt_path, training.dtype, family=training.model, config=config)
 
 
-def _trained(named: Mapping[str, Parameter], training: TrainingConfig, family: Family) -> list[str]:
-    """Names of the parameters that are not frozen; the others no longer require a gradient."""
+def _adversary(recipe: Recipe, objective: Objective, dtype: ms.Type, ranks: int) -> Adversary:
+    training, config = recipe.training, recipe.adversarial
+    discriminator = DISCRIMINATORS[config.disc_kind](config.disc_channels, recipe.clip_shape)
+    discriminator.update_parameters_name("discriminator.")
+    parameters = discriminator.trainable_params()
+    # There is no loss scale for it, so it computes in fp32 where fp16 would let its gradients vanish.
+    dtype = mstype.float32 if dtype == ms.float16 else dtype
+    rules = parameter_rules(parameters, 0.0, 1.0, lambda name: False)
+    optimizer = make_optimizer(config.disc_optimizer, parameters, rules, config.disc_betas)
+    update = Update(optimizer, None, LossScale(1.0, 0), ranks, training.max_grad_norm)
+    return Adversary(config, discriminator, objective, update, dtype, training.gradient_accumulation_steps, ranks)
+
+
+def _heard(adversary: Adversary | None, dtype: ms.Type) -> Adversarial | None:
+    """The adversarial term as the model sees it: in the type that it computes in, under its loss scale."""
+    if adversary is None:
+        return None
+    return Adversarial(adversary.discriminator, LOSSES[adversary.config.disc_loss][1], dtype)
+
+
+def _loss_scale(training: TrainingConfig, dtype: ms.Type) -> LossScale:
+    return LossScale(*((training.loss_scale, training.loss_scale_interval) if dtype == ms.float16 else (1.0, 0)))
+
+
+def _trained(named: Mapping[str, Parameter], training: TrainingConfig, model: Autoencoder) -> list[Parameter]:
+    """The parameters that are not frozen; the others no longer require a gradient."""
     unused = [pattern for pattern in training.freeze if not any(fnmatchcase(name, pattern) for name in named)]
     if unused:
         raise InputError(f"freeze={unused[0]!r} matches no parameter; the first is {next(iter(named))}")
     for name, parameter in named.items():
         frozen = any(fnmatchcase(name, pattern) for pattern in training.freeze)
-        parameter.requires_grad = not (frozen or (training.freeze_spatial and not family.is_temporal(name)))
-    trained = [name for name, parameter in named.items() if parameter.requires_grad]
+        parameter.requires_grad = not (frozen or (training.freeze_spatial and not model.is_added(name)))
+    trained = [parameter for parameter in named.values() if parameter.requires_grad]
     if not trained:
         raise InputError("freeze and freeze_spatial leave nothing to train; freeze less")
     return trained
@@ -145,11 +125,3 @@ def _recompute(levels: list[list[nn.Cell]], count: int) -> None:
     for level in levels[: count or len(levels)]:
         for block in level:
             block.recompute()
-
-
-def _optimizer(name: str, parameters: list[Parameter], rules: tuple[list[float], list[float]]) -> nn.Cell:
-    return {"adamw": AdamW, "muon": Muon, "sgd": SGD}[name](parameters, *rules)
-
-
-def _scalar(value: float) -> Tensor:
-    return Tensor(value, mstype.float32)

@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 from mindspore import Parameter, Tensor
 
+from mg.data.loader import Step
 from mg.data.plan import Position
 from mg.errors import InputError
 from mg.files import make_folder
 from mg.models import weights
+from mg.training.recipe import MAY_DIFFER
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +44,21 @@ class Progress:
     def step(self) -> int:
         """Optimizer steps done."""
         return self.position.step
+
+    def note(self, step: Step, figures: Mapping[str, float]) -> None:
+        """Count a step that was taken. figures: of all ranks, with "short", "replaced" and "kept"."""
+        self.position = step.position
+        self.short += round(figures["short"])
+        self.replaced += round(figures["replaced"])
+        self.skipped += figures["kept"] == 0
+        self.bad_files.update(step.bad)
+
+    def is_best(self, psnr: float) -> bool:
+        """Whether a validation is the best so far; if so, it is what the next are compared with."""
+        if self.best_psnr is not None and psnr <= self.best_psnr:
+            return False
+        self.best_psnr = psnr
+        return True
 
 
 def set_aside(folder: Path, step: int) -> None:
@@ -72,30 +89,18 @@ def latest(folder: Path) -> Path:
     return found[-1]
 
 
-def load(
-    path: Path | str,
-    tensors: Mapping[str, Parameter],
-    config: Mapping,
-    may_differ: tuple[str, ...],
-    defaults: Mapping,
-) -> Progress:
+def load(path: Path | str, tensors: Mapping[str, Parameter], config: Mapping, defaults: Mapping) -> Progress:
     """Put a checkpoint's values into `tensors` and return its progress.
 
-    config: the recipe that is running now; keys in `may_differ` may have changed since. defaults: of keys that there
-    were not yet when the checkpoint was written. Raises InputError when the file is no checkpoint, its tensors are not
-    exactly these, or another key of its recipe differs.
+    config: of the run that goes on, as it was saved; keys in MAY_DIFFER may have changed since. defaults: of keys that
+    there were not yet when the checkpoint was written. Raises InputError when the file is no checkpoint, its tensors
+    are not exactly these, or another key of its recipe differs.
     """
     file = weights.TensorFile(path)
     if file.header.get("family") != FAMILY:
         raise InputError(f"'{path}' is no checkpoint of a training; --resume takes a file step_*.safetensors")
     progress, before = _parse(path, file.header)
-    before = {**defaults, **before}
-    changed = [key for key in config if key not in may_differ and before.get(key) != config[key]]
-    if changed:
-        named = ", ".join(f"{key}: {before.get(key)!r} became {config[key]!r}" for key in changed[:5])
-        raise InputError(
-            f"'{path}' was trained otherwise ({named}); resume with the same recipe, or start anew from it"
-        )
+    _require_same(path, {**defaults, **before}, config)
     values = {name: file[name] for name in file}
     check = {
         "missing": [name for name in tensors if name not in values],
@@ -109,6 +114,15 @@ def load(
     for name, parameter in tensors.items():
         parameter.set_data(Tensor(values[name], parameter.dtype))
     return progress
+
+
+def _require_same(path: Path | str, before: Mapping, config: Mapping) -> None:
+    changed = [key for key in config if key not in MAY_DIFFER and before.get(key) != config[key]]
+    if changed:
+        named = ", ".join(f"{key}: {before.get(key)!r} became {config[key]!r}" for key in changed[:5])
+        raise InputError(
+            f"'{path}' was trained otherwise ({named}); resume with the same recipe, or start anew from it"
+        )
 
 
 def _parse(path: Path | str, header: Mapping) -> tuple[Progress, Mapping]:

@@ -56,6 +56,22 @@ class RunLog:
         self.close()
 
 
+class SilentLog:
+    """In place of a RunLog where another rank writes."""
+
+    def write(self, step: int, **numbers: float | None) -> None:
+        """Nothing."""
+
+    def curves(self, path: Path | str) -> None:
+        """Nothing."""
+
+    def __enter__(self) -> SilentLog:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Nothing."""
+
+
 def read_metrics(path: Path | str) -> list[dict]:
     """The records of a metrics.jsonl; a last line that was not finished is left out."""
     lines = Path(path).read_bytes().splitlines()

@@ -15,6 +15,7 @@ _sgd = ops.MultitypeFuncGraph("sgd")
 _QUINTIC = (3.4445, -4.775, 2.0315)  # Jordan's: singular values from 0.01 to 1 end between 0.68 and 1.13
 _ROUNDS = 5
 _SMALLEST = 1e-15  # what is smaller fades out; its square would be 0, and dividing by that not a number
+_NO_MEMORY = -1e4  # stands for log(0): its exponential is 0
 _RMS = 0.2  # of AdamW's changes, in units of the rate: Liu et al., section 2.2
 _matmul, _gram_of_rows, _gram_of_columns = ops.MatMul(), ops.MatMul(transpose_b=True), ops.MatMul(transpose_a=True)
 
@@ -44,8 +45,9 @@ def orthogonalised(matrix: Tensor) -> Tensor:
     return matrix
 
 
-@_adamw.register(*["Tensor"] * 3, "Tuple", "Tensor", *["Number"] * 3, *["Tensor"] * 4)
-def _adamw_update(keep, rate, shrink, shares, root_scale, eps, multiplier, decay, weight, mean, square, gradient):
+@_adamw.register("Tuple", *["Number"] * 2, *["Tensor"] * 4)
+def _adamw_update(step, multiplier, decay, weight, mean, square, gradient):
+    keep, rate, shrink, shares, root_scale, eps = step
     gradient = gradient * keep  # a large one's square would be infinite, and that times 0 not a number
     new_mean = mean + shares[0] * (gradient - mean)
     new_square = square + shares[1] * (gradient * gradient - square)
@@ -58,8 +60,9 @@ def _adamw_update(keep, rate, shrink, shares, root_scale, eps, multiplier, decay
     return ops.assign(weight, weight - change)
 
 
-@_muon.register(*["Tensor"] * 3, *["Number"] * 2, *["Tensor"] * 3)
-def _muon_update(keep, rate, share, multiplier, decay, weight, mean, gradient):
+@_muon.register("Tuple", *["Number"] * 2, *["Tensor"] * 3)
+def _muon_update(step, multiplier, decay, weight, mean, gradient):
+    keep, rate, share = step
     gradient = gradient * keep
     new_mean = mean + share * (gradient - mean)
     ahead = new_mean + share * (gradient - new_mean)  # Nesterov's
@@ -105,7 +108,7 @@ class AdamW(nn.Cell):
         self.multipliers, self.decays = _checked(parameters, multipliers, decays)
         self.each = ops.HyperMap()
         self.shares = tuple(1.0 - beta for beta in betas)
-        self.logs = tuple(math.log(beta) for beta in betas)
+        self.logs = tuple(math.log(beta) if beta > 0 else _NO_MEMORY for beta in betas)
         self.eps = eps
 
     def construct(self, gradients: tuple[Tensor, ...], learning_rate: Tensor, keep: Tensor) -> Tensor:
@@ -117,7 +120,7 @@ class AdamW(nn.Cell):
         rate = keep * learning_rate / -ops.expm1(count * self.logs[0])
         root_scale = ops.rsqrt(-ops.expm1(count * self.logs[1]))
         shares = (keep * self.shares[0], keep * self.shares[1])
-        update = ops.partial(_adamw, keep, rate, keep * learning_rate, shares, root_scale, self.eps)
+        update = ops.partial(_adamw, (keep, rate, keep * learning_rate, shares, root_scale, self.eps))
         self.each(update, self.multipliers, self.decays, self.weights, self.means, self.squares, gradients)
         ops.assign(self.steps, self.steps + keep)
         return keep
@@ -137,6 +140,7 @@ class Muon(nn.Cell):
         parameters: Sequence[Parameter],
         multipliers: Sequence[float],
         decays: Sequence[float],
+        betas: tuple[float, float] = (0.9, 0.999),
         momentum: float = 0.95,
     ):
         super().__init__(auto_prefix=False)
@@ -147,14 +151,14 @@ class Muon(nn.Cell):
         kernels, self.multipliers, self.decays = _columns(rules, self.kernel_places)
         self.kernels = ParameterTuple(kernels)
         self.means = _state("muon.m", kernels)
-        self.adamw = AdamW(*_columns(rules, self.other_places)) if self.other_places else None
+        self.adamw = AdamW(*_columns(rules, self.other_places), betas) if self.other_places else None
         self.each = ops.HyperMap()
         self.share = 1.0 - momentum
 
     def construct(self, gradients: tuple[Tensor, ...], learning_rate: Tensor, keep: Tensor) -> Tensor:
         """One step, as in AdamW."""
         if self.kernels:
-            update = ops.partial(_muon, keep, keep * learning_rate, keep * self.share)
+            update = ops.partial(_muon, (keep, keep * learning_rate, keep * self.share))
             of_kernels = tuple([gradients[i] for i in self.kernel_places])
             self.each(update, self.multipliers, self.decays, self.kernels, self.means, of_kernels)
         if self.adamw is not None:
@@ -178,18 +182,30 @@ class SGD(nn.Cell):
         return keep
 
 
+def make_optimizer(
+    name: str,
+    parameters: Sequence[Parameter],
+    rules: tuple[Sequence[float], Sequence[float]],
+    betas: tuple[float, float],
+) -> AdamW | Muon | SGD:
+    """The optimizer of that name. rules: multipliers and decays, of `parameter_rules`; betas: AdamW's."""
+    if name == "sgd":
+        return SGD(parameters, *rules)
+    return {"adamw": AdamW, "muon": Muon}[name](parameters, *rules, betas)
+
+
 def parameter_rules(
     parameters: Sequence[Parameter],
     weight_decay: float,
     temporal_multiplier: float,
-    is_temporal: Callable[[str], bool],
+    is_added: Callable[[str], bool],
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Multiplier of the rate and weight decay of each parameter.
 
-    Parameters that `is_temporal` knows by name get temporal_multiplier, others 1. Norms and biases, which are those of
+    Parameters that `is_added` knows by name get temporal_multiplier, others 1. Norms and biases, which are those of
     one axis, do not decay.
     """
-    multipliers = tuple(float(temporal_multiplier) if is_temporal(p.name) else 1.0 for p in parameters)
+    multipliers = tuple(float(temporal_multiplier) if is_added(p.name) else 1.0 for p in parameters)
     decays = tuple(float(weight_decay) if len(p.shape) > 1 else 0.0 for p in parameters)
     return multipliers, decays
 

@@ -11,9 +11,8 @@ from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 from mindspore import dtype as mstype
 from mindspore.common.initializer import initializer
 
-from mg.losses.adversarial import generator_hinge
-from mg.losses.objective import Objective
 from mg.distributed import average_gradients
+from mg.losses.objective import Objective
 from mg.training.optimizer import sum_of_squares
 
 _SMALLEST_SCALE = 1.0
@@ -82,32 +81,32 @@ class LossScale(nn.Cell):
 
 
 class Loss(nn.Cell):
-    """(clip, noise, scale, adversarial weight) -> (scaled total, (figures, reconstruction)).
+    """(scale, weights, adversarial weight, clip, *noises) -> (scaled total, (figures, reconstruction)).
 
+    weights: `Objective.weights_at` of the step. noises: as `forward` takes them. (In a tuple they would be constants.)
     figures: the total and the unweighted terms, one fp32 vector; `names` says what they are.
-    discriminator: None without an adversarial term; its own parameters are not trained here.
+    adversarial: (reconstruction) -> the adversarial term, or None without; nothing in it is trained here.
     """
 
-    def __init__(self, forward: nn.Cell, objective: Objective, discriminator: nn.Cell | None = None):
+    def __init__(self, forward: nn.Cell, objective: Objective, adversarial: nn.Cell | None = None):
         super().__init__(auto_prefix=False)
         self.forward = forward
         self.objective = objective
-        self.discriminator = discriminator
-        self.names = ("total", *objective.names, *(() if discriminator is None else ("adversarial",)))
+        self.adversarial = adversarial
+        self.names = ("total", *objective.names, *(() if adversarial is None else ("adversarial",)))
 
-    def construct(self, clip: Tensor, noise: Tensor, scale: Tensor, adversarial_weight: Tensor):
-        outputs = self.forward(clip, noise)
-        total, terms = self.objective(outputs, clip)
+    def construct(self, scale: Tensor, weights: Tensor, adversarial_weight: Tensor, clip: Tensor, *noises: Tensor):
+        outputs = self.forward(clip, *noises)
+        total, terms = self.objective(outputs, clip, weights)
         figures = [terms[name] for name in self.objective.names]
-        if self.discriminator is not None:
-            logits = self.discriminator(outputs["reconstruction"].astype(self.objective.dtype))
-            figures.append(generator_hinge(logits))
+        if self.adversarial is not None:
+            figures.append(self.adversarial(outputs["reconstruction"]))
             total = total + adversarial_weight * figures[-1]
         return total * scale, (ops.stack([total, *figures]), outputs["reconstruction"])
 
 
 class Gradients(nn.Cell):
-    """(clip, noise, adversarial weight) -> (figures, reconstruction), fp32 gradients of the trained parameters."""
+    """(weights, adversarial weight, clip, *noises) -> (figures, reconstruction), fp32 gradients of what is trained."""
 
     def __init__(self, loss: Loss, trained: Sequence[Parameter], loss_scale: LossScale):
         super().__init__(auto_prefix=False)
@@ -117,9 +116,9 @@ class Gradients(nn.Cell):
         self.loss_scale = loss_scale
         self.value_and_grad = ops.value_and_grad(loss, None, self.trained, True)
 
-    def construct(self, clip: Tensor, noise: Tensor, adversarial_weight: Tensor):
+    def construct(self, *inputs: Tensor):
         scale = self.loss_scale.scale
-        (_, results), gradients = self.value_and_grad(clip, noise, scale, adversarial_weight)
+        (_, results), gradients = self.value_and_grad(scale, *inputs)
         return results, self.each(ops.partial(_unscaled, 1.0 / scale), gradients)
 
 
@@ -159,36 +158,31 @@ class Update(nn.Cell):
         return ops.clamp(self.max_grad_norm / (norm + 1e-6), 0.0, 1.0)
 
 
-class TrainStep(nn.Cell):
-    """(clip, noise, adversarial weight, learning rate) -> (figures, reconstruction), (norm, kept): one graph."""
+class Whole(nn.Cell):
+    """(learning rate, what `gradients` takes) -> its results, (norm, kept): gradients and update in one graph."""
 
-    def __init__(self, gradients: Gradients, update: Update):
+    def __init__(self, gradients: nn.Cell, update: Update):
         super().__init__(auto_prefix=False)
         self.gradients = gradients
         self.update = update
 
-    def construct(self, clip: Tensor, noise: Tensor, adversarial_weight: Tensor, learning_rate: Tensor):
-        results, gradients = self.gradients(clip, noise, adversarial_weight)
+    def construct(self, learning_rate: Tensor, *inputs: Tensor):
+        results, gradients = self.gradients(*inputs)
         return results, self.update(gradients, learning_rate)
 
 
 class Accumulate(nn.Cell):
-    """Adds a micro batch's gradients, divided by the number of micro batches, to sums that `UpdateFromSums` takes."""
+    """(what `gradients` takes) -> its results; adds its gradients times `share` to `sums`, for `UpdateFromSums`."""
 
-    def __init__(self, gradients: Gradients, micro_batches: int):
+    def __init__(self, gradients: nn.Cell, sums: ParameterTuple, share: float):
         super().__init__(auto_prefix=False)
         self.gradients = gradients
         self.each = ops.HyperMap()
-        self.share = 1.0 / micro_batches
-        self.sums = ParameterTuple(
-            [
-                Parameter(initializer("zeros", p.shape, mstype.float32), name=f"sum.{p.name}", requires_grad=False)
-                for p in gradients.trained
-            ]
-        )
+        self.share = share
+        self.sums = sums
 
-    def construct(self, clip: Tensor, noise: Tensor, adversarial_weight: Tensor):
-        results, gradients = self.gradients(clip, noise, adversarial_weight)
+    def construct(self, *inputs: Tensor):
+        results, gradients = self.gradients(*inputs)
         self.each(ops.partial(_added, self.share), self.sums, gradients)
         return results
 
@@ -196,9 +190,9 @@ class Accumulate(nn.Cell):
 class UpdateFromSums(nn.Cell):
     """(learning rate) -> (norm, kept): the update of what `Accumulate` has summed; the sums are then zero again."""
 
-    def __init__(self, accumulate: Accumulate, update: Update):
+    def __init__(self, sums: ParameterTuple, update: Update):
         super().__init__(auto_prefix=False)
-        self.sums = accumulate.sums
+        self.sums = sums
         self.update = update
         self.each = ops.HyperMap()
 
@@ -206,3 +200,13 @@ class UpdateFromSums(nn.Cell):
         norm, keep = self.update(self.each(_taken, self.sums), learning_rate)
         self.each(_cleared, self.sums)
         return norm, keep
+
+
+def sums_for(parameters: Sequence[Parameter]) -> ParameterTuple:
+    """Zeros for the gradients of each parameter."""
+    return ParameterTuple(
+        [
+            Parameter(initializer("zeros", p.shape, mstype.float32), name=f"sum.{p.name}", requires_grad=False)
+            for p in parameters
+        ]
+    )

@@ -1,24 +1,34 @@
-"""How good a model is by now: the figures of scripts/inference_tae.py, and pictures."""
+"""How good a model is by now: figures, and pictures. Clips go through it as they do in scripts/reconstruct.py."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-from mindspore import Tensor, nn
+from mindspore import Tensor
 from tqdm import tqdm
 
 from mg.data.config import DataConfig
+from mg.data.file_lists import find_files
+from mg.data.plan import Share
 from mg.data.validation import ValidationClip, validation_clips
+from mg.distributed import Average
 from mg.errors import InputError
+from mg.evaluation.round_trip import round_trip
 from mg.io import image, pixels, video
+from mg.io.clip import Clip
 from mg.io.pictures import contact_sheet, side_by_side
 from mg.losses.objective import Figures
 from mg.metrics.psnr import psnr
 from mg.metrics.ssim import ssim
-from mg.distributed import Average
+from mg.models.session import Session
+from mg.models.terms import RECONSTRUCTION
+from mg.training.build import Parts
+from mg.training.recipe import Recipe
 
 logger = logging.getLogger(__name__)
 
@@ -26,47 +36,122 @@ _PICTURES = 4
 _FPS = 24
 
 
-def validate(
-    model: nn.Cell, figures: Figures, config: DataConfig, rank: int, ranks: int, reduce: Average, folder: Path
-) -> dict[str, float]:
-    """Reconstruct every clip from the posterior's mean; the means over clips of PSNR, SSIM, terms and total.
+def validation_data(recipe: Recipe) -> DataConfig | None:
+    """Where validation clips come from, if there are some; looked up now, not when the first validation is due."""
+    training, data = recipe.training, recipe.data
+    if training.validation_video_folder is None:
+        return None
+    config = replace(
+        data,
+        csv_path=training.validation_csv_path,
+        video_folder=training.validation_video_folder,
+        image_csv_path=None,
+        image_folder=None,
+        moving_image_ratio=0.0,
+        mixed_strategy="image_only" if data.mixed_strategy == "image_only" else "mixed_video_image",
+        sample_n_frames=training.validation_frames or max(2, data.sample_n_frames),
+        image_size=training.validation_image_size or data.image_size,
+        size_buckets=(),
+        resize_to=None,
+    )
+    try:
+        find_files(config)
+    except InputError as error:
+        raise InputError(f"validation clips: {error}") from None
+    return config
 
-    Clips are shared out among ranks, and the figures are those of all. The first few of each rank are written to
-    `folder` as pictures and side by side. Files that cannot be read are named in the log and counted as "failed".
-    """
-    names = ("psnr", "ssim", *figures.names)
-    sums, scored, failed = np.zeros(len(names)), 0, 0
-    clips = validation_clips(config, rank, ranks)
-    for number, clip in enumerate(tqdm(clips, desc="validation", unit="clip", leave=False, disable=rank > 0)):
-        if clip.frames is None:
-            logger.warning("validation leaves out %s: %s", clip.path, clip.reason)
-            failed += 1
-            continue
-        scores, recon = _score(model, figures, clip)
-        if not np.isfinite(list(scores.values())).all():
+
+class Validation:
+    """Reconstructs validation clips from the most likely latents, in tiles where they are larger than one."""
+
+    def __init__(self, parts: Parts, clips: DataConfig, share: Share):
+        self.clips, self.rank, self.ranks = clips, share.rank, share.ranks
+        self.objective, self.session = parts.objective, Listening(parts.model)
+        given = [name for name in parts.forward.outputs if name in (RECONSTRUCTION, *parts.model.latents.outputs)]
+        self.figures = Figures(parts.objective, given)
+        self.average = Average(share.ranks)
+
+    def run(self, number: int, folder: Path) -> dict[str, float]:
+        """The means over all clips, of all ranks, of PSNR, SSIM, and the terms and total as weighed at step `number`.
+
+        Terms that need more than a clip, its latents and its reconstruction are left out. The first few clips of each
+        rank are written to `folder` as pictures and side by side. Files that cannot be read are named in the log and
+        counted as "failed".
+        """
+        names = ("psnr", "ssim", *(self.figures.names if self.figures.chosen else ()))
+        sums, scored, failed = np.zeros(len(names)), 0, 0
+        clips = validation_clips(self.clips, self.rank, self.ranks)
+        bar = tqdm(clips, desc="validation", unit="clip", leave=False, disable=self.rank > 0)
+        weights = self.objective.weights_at(number)
+        with self.session.model.evaluating():
+            for index, clip in enumerate(bar):
+                if clip.frames is None:
+                    logger.warning("validation leaves out %s: %s", clip.path, clip.reason)
+                    failed += 1
+                    continue
+                scores, recon = self._score(clip, weights)
+                sums += [scores[name] for name in names]
+                scored += 1
+                if index < _PICTURES:
+                    _draw(folder / f"rank{self.rank}_{index}_{clip.path.stem}", clip, recon, scores)
+        packed = np.asarray([*sums, scored, failed], np.float32)
+        *sums, scored, failed = (self.average((Tensor(packed),))[0].asnumpy() * self.ranks).tolist()
+        if scored == 0:
+            raise InputError(f"none of the {failed:.0f} validation clips can be read; check validation_video_folder")
+        return {**{name: total / scored for name, total in zip(names, sums)}, "clips": scored, "failed": failed}
+
+    def _score(self, clip: ValidationClip, weights: Tensor) -> tuple[dict[str, float], np.ndarray]:
+        """Figures of a clip, and its reconstruction (T, H, W, 3) uint8."""
+        total, height, width, _ = clip.frames.shape
+        opened = Clip(clip.path, iter(clip.frames), (height, width), total, total, None)
+        try:
+            pairs = [(original[0], recon[0]) for original, recon in round_trip(self.session, [opened])]
+        except InputError as error:
+            raise InputError(f"validation of '{clip.path}': {error}; go on from an older checkpoint") from None
+        scores = {
+            "psnr": float(np.mean([psnr(*pair) for pair in pairs])),
+            "ssim": float(np.mean([ssim(*pair) for pair in pairs])),
+        }
+        x = Tensor(np.ascontiguousarray(pixels.to_clip(clip.frames))[None])
+        outputs = self.session.heard(total, height, width)
+        terms = self.figures.by_name(
+            weights, x, {name: Tensor(np.ascontiguousarray(array)) for name, array in outputs.items()}
+        )
+        if not np.isfinite(list(terms.values())).all():
             raise InputError(f"the reconstruction of '{clip.path}' is not finite; go on from an older checkpoint")
-        sums += [scores[name] for name in names]
-        scored += 1
-        if number < _PICTURES:
-            _draw(folder / f"rank{rank}_{number}_{clip.path.stem}", clip, recon, scores)
-    packed = np.asarray([*sums, scored, failed], np.float32)
-    *sums, scored, failed = (reduce((Tensor(packed),))[0].asnumpy() * ranks).tolist()
-    if scored == 0:
-        raise InputError(f"none of the {failed:.0f} validation clips can be read; check validation_video_folder")
-    return {**{name: total / scored for name, total in zip(names, sums)}, "clips": scored, "failed": failed}
+        return {**scores, **terms}, np.stack([recon for _, recon in pairs])
 
 
-def _score(model: nn.Cell, figures: Figures, clip: ValidationClip) -> tuple[dict[str, float], np.ndarray]:
-    frames, height, width, _ = clip.frames.shape
-    x = Tensor(np.ascontiguousarray(pixels.to_clip(clip.frames))[None])
-    _, mean, logvar = model.encode(x, seed=0)
-    recon = Tensor(np.ascontiguousarray(model.decode(mean, frames).asnumpy()[..., :height, :width]))
-    pictures = pixels.to_frames(np.nan_to_num(recon.asnumpy()[0]))
-    scores = {
-        "psnr": float(np.mean([psnr(*pair) for pair in zip(clip.frames, pictures)])),
-        "ssim": float(np.mean([ssim(*pair) for pair in zip(clip.frames, pictures)])),
-    }
-    return {**scores, **dict(zip(figures.names, figures(recon, mean, logvar, x).asnumpy().tolist()))}, pictures
+class Listening(Session):
+    """A session that keeps what a model gives for a clip, beside handing it on: terms are computed of that."""
+
+    def __init__(self, model):
+        super().__init__(model)
+        self.raw, self.decoded = [], []
+
+    def encode(self, clips: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+        self.raw.clear()
+        return _kept(super().encode(clips), self.raw)
+
+    def decode(
+        self, latents: Iterable[np.ndarray], frames: int | Callable[[], int] | None = None
+    ) -> Iterator[np.ndarray]:
+        self.decoded.clear()
+        return _kept(super().decode(latents, frames), self.decoded)
+
+    def heard(self, frames: int, height: int, width: int) -> dict[str, np.ndarray]:
+        """Reconstruction (B, 3, T, H, W), cut to size, and named latents of the last clip; they are then forgotten."""
+        recon = np.concatenate(self.decoded, 2)[:, :, :frames, :height, :width]
+        outputs = self.model.latents.named(np.concatenate(self.raw, 2))
+        self.raw.clear()
+        self.decoded.clear()
+        return {RECONSTRUCTION: recon, **outputs}
+
+
+def _kept(pieces: Iterator[np.ndarray], where: list[np.ndarray]) -> Iterator[np.ndarray]:
+    for piece in pieces:
+        where.append(piece)
+        yield piece
 
 
 def _draw(target: Path, clip: ValidationClip, recon: np.ndarray, scores: dict[str, float]) -> None:

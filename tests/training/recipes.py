@@ -4,9 +4,9 @@ from fractions import Fraction
 
 import numpy as np
 
-from mg.config import build, write_recipe
+from mg.config import write_recipe
 from mg.io.video import write_video
-from mg.training.loop import RECIPE, Recipe
+from mg.training.recipe import Recipe
 
 SMALL = {"ch": 8, "ch_mult": [1, 2], "num_res_blocks": 1, "z_channels": 4, "norm_num_groups": 2}
 BASE = {
@@ -40,4 +40,4 @@ def recipe(folder, **changes):
         write_recipe(folder / "model.yaml", SMALL)
         write_clips(folder / "clips")
     paths = {"video_folder": str(folder / "clips"), "model_config": str(folder / "model.yaml")}
-    return Recipe(*build(RECIPE, {**BASE, **paths, **changes}))
+    return Recipe.of({**BASE, **paths, **changes})

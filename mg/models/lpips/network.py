@@ -10,10 +10,9 @@ from mindspore import dtype as mstype
 from mindspore.common.initializer import initializer
 
 from mg.errors import InputError
+from mg.models import weights
 from mg.models.lpips.alex import AlexNet
 from mg.models.lpips.vgg import VGG16
-from mg.models import weights
-from mg.models.layers.folds import frames_first, to_frames
 
 BACKBONES = {"vgg": VGG16, "alex": AlexNet}
 FAMILIES = {name: f"lpips_{name}" for name in BACKBONES}
@@ -119,13 +118,3 @@ def write(path: Path | str, network: Distance, biases: bool, dtype: str = "fp32"
     """Write the weights of `network`; `biases` says whether its backbone came with them."""
     header = {"family": FAMILIES[network.backbone], "biases": biases}
     weights.write(path, weights.named_parameters(network), header, dtype)
-
-
-def perceptual(lpips: nn.Cell, clip: Tensor, recon: Tensor) -> Tensor:
-    """3*H*W times the mean LPIPS of the frames: on the scale of an L1 difference summed over a frame.
-
-    clip, recon: (B, 3, T, H, W) in [-1, 1], of the type that the convolutions shall compute in.  An fp32 scalar.
-    """
-    height, width = clip.shape[3:]
-    distances = lpips(to_frames(frames_first(clip)), to_frames(frames_first(recon)))
-    return 3 * height * width * distances.mean()
