@@ -14,7 +14,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-sys.path.append(str(Path(__file__).resolve().parents[2] / "tools"))
+sys.path.append(str(Path(__file__).resolve().parents[2] / "tools/export"))
 import torch_to_onnx
 
 
@@ -63,9 +63,9 @@ def torchvision_inception(state: dict) -> torch.nn.Module:
 
 
 def inception(frames: np.ndarray, folder: Path) -> None:
-    import export_inception
+    import inception
 
-    network = seeded(export_inception.inception())
+    network = seeded(inception.inception())
     classifier = {"fc.weight": torch.zeros(1008, 2048), "fc.bias": torch.zeros(1008)}
     state = {name: value for name, value in network.state_dict().items() if "num_batches" not in name} | classifier
     torch.save(state, folder / "weights.pth")
@@ -131,9 +131,9 @@ class Published(torch.nn.Module):
 
 
 def i3d(frames: np.ndarray, folder: Path) -> None:
-    import export_i3d
+    import i3d
 
-    network = seeded(export_i3d.i3d())
+    network = seeded(i3d.i3d())
     state = {name: value for name, value in network.state_dict().items() if "num_batches" not in name}
     torch.save(state, folder / "weights.pth")
     torch.jit.script(Published(network)).save(str(folder / "script.pt"))

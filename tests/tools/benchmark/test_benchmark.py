@@ -13,20 +13,18 @@ import pytest
 import yaml
 from conftest import NANO, ROOT, check_one_line_error, run
 
-sys.path.insert(0, str(ROOT / "tools"))
+sys.path.insert(0, str(ROOT / "tools/benchmark"))
 
 import benchmark
-import benchmark_measure
-import benchmark_report as report
-import count_flops
-from benchmark_child import Case
+import counting
+import measure
+import report
+from child import Case, Setup
 
 from mg.errors import InputError
-from mg.models.tae.config import TAEConfig
-from mg.models.tiling.stream import Tiles
+from mg.models import families
 
-TOOL = "tools/benchmark.py"
-CONFIG = TAEConfig(**NANO)
+TOOL = "tools/benchmark/benchmark.py"
 TWO_LEVELS = {"ch": 8, "ch_mult": [1, 2], "num_res_blocks": 1, "z_channels": 4, "norm_num_groups": 2}
 
 
@@ -34,6 +32,17 @@ def test_fits_find_what_was_put_in():
     assert report.exponent([8, 16, 32], [0.5 * size**1.3 for size in (8, 16, 32)]) == pytest.approx(1.3)
     assert report.line([1, 9, 17], [1.2, 2.0, 2.8]) == pytest.approx({"gb": 1.1, "gb_per_frame": 0.1})
     assert report.statistics([3.0, 1.0, 2.0, 9.0, 4.0]) == {"median_s": 3, "min_s": 1, "max_s": 9, "iqr_s": 2}
+
+
+@pytest.fixture
+def model_file(tmp_path):
+    path = tmp_path / "model.yaml"
+    path.write_text(yaml.safe_dump(TWO_LEVELS))
+    return path
+
+
+def setup_of(model):
+    return Setup(model.family, "weights.safetensors", dict(model.config))
 
 
 def test_memory_has_a_line_for_each_that_was_measured():
@@ -48,13 +57,13 @@ def test_memory_has_a_line_for_each_that_was_measured():
     assert "mg: peak GB = 1.00 + 0.200 * T" in report.memory_text(rows, fits)
 
 
-@pytest.mark.parametrize("folded", [1.0, 0.89])
-def test_growth_leaves_out_the_latent_frame_that_is_decoded_once(folded):
-    def row(sweep, frames, side, seconds, done=1.0, window=None):
+@pytest.mark.parametrize("single", [0.2, 1.0])
+def test_growth_leaves_out_the_latent_frame_that_is_decoded_once(single):
+    def row(sweep, frames, side, seconds, share=1.0, window=None):
         size = {"part": "decode", "sweep": sweep, "frames": frames, "height": side, "width": side}
-        return {**size, "median_s": seconds, "gflop": 1.0, "gflop_done": done, "window_s": window}
+        return {**size, "median_s": seconds, "gflop": share * frames, "window_s": window}
 
-    over_t = [row("T", 8, 64, 0.001, done=0.2), row("T", 16, 64, 1.0, folded), row("T", 32, 64, 2.0, folded)]
+    over_t = [row("T", 8, 64, 0.5 * single, single), row("T", 16, 64, 1.0), row("T", 32, 64, 2.0)]
     over_hw = [row("HW", 8, side, side**4 / 1e9) for side in (64, 128)]
     windows = [row("windows", 128, 64, 8.0, window=1.0), row("windows", 256, 64, 16.4, window=1.025)]
     fits = report.growth_fits([*over_t, *over_hw, *windows])
@@ -74,32 +83,56 @@ def test_operators_are_added_up_by_type():
     assert [row["operator"] for row in rows] == ["Conv2D", "Mul"]
 
 
-def test_the_plan_has_what_was_asked_for():
+def test_the_plan_has_what_was_asked_for(monkeypatch):
+    model = families.build("tae", NANO, "fp32")
+    before = model.tiles
+    counted = []
+
+    def count(model, part, clip, element=0, on_cpu=False):
+        counter = counting.Counter()
+        counter.operations = sum(clip)
+        return counter
+
+    monkeypatch.setattr(counting, "count", count)
+    monkeypatch.setattr(counting, "count_tiled", lambda model, part, clip: counted.append(model.tiles) or 7)
     asked = {"part": ["encode", "decode", "train"], "frames": None, "size": None, "runs": 3, "peer": ["channels_last"]}
     args = argparse.Namespace(**asked, profile=False, growth=True, memory_frames=[1, 9])
-    plan = benchmark_measure.plan(args, Case("encode", 8, 64, 64, dict(CONFIG.as_mapping()), "w"), None)
-    parts = [(one.case.part, one.case.frames, one.case.height) for one in plan if one.group == "parts"]
-    assert parts == [("encode", 8, 128), ("decode", 8, 128), ("decode", 16, 128), ("train", 8, 64)]
+    plan = measure.Plan(args, model, setup_of(model), tiled=False).measurements
+    parts = [(one.case.part, *one.case.size[:2], one.case.latents[1], one.operations) for one in plan[:4]]
+    assert parts == [
+        ("encode", 8, 128, 1, 264),
+        ("decode", 8, 128, 1, 264),
+        ("decode", 16, 128, 2, 272),
+        ("train", 8, 64, 1, 3 * 136),
+    ]
     tiled = [one for one in plan if one.sweep == "windows"]
-    assert [one.windows for one in tiled] == [8, 16, 32, 64] * 2
-    for one in tiled:
-        tile = count_flops.part(one.case.part, CONFIG, count_flops.Size(16, 64, 64), computed=True)
-        clip = count_flops.Size(one.case.frames, 64, 64)
-        assert count_flops.tiled(one.case.part, CONFIG, clip, Tiles(**one.case.tiles)) == one.windows * tile
-    assert [(one.case.part, one.case.frames, one.by) for one in plan if one.group == "memory"] == [
+    assert [(one.windows, one.case.size[0], one.operations) for one in tiled] == [
+        (windows, 16 * windows, 7) for windows in (8, 16, 32, 64)
+    ] * 2
+    assert {(one.case.tiles["encode_tile"], one.case.tiles["decode_overlap"]) for one in tiled} == {(16, 0)}
+    assert {tiles.encode_context for tiles in counted} == {0} and model.tiles == before
+    assert [(one.case.part, one.case.size[0], one.by) for one in plan if one.group == "memory"] == [
         ("train", 1, ("mg", "PyTorch, channels last")),
         ("train", 9, ("mg", "PyTorch, channels last")),
     ]
+
+
+def test_a_case_comes_over_as_it_is():
+    case = Case("encode", (8, 16, 24), (4, 1, 2, 3), Setup("tae", "w.safetensors", {"ch": 8}), {"tile_batch": 2})
+    again = Case.from_json(json.dumps(asdict(case)))
+    assert again.setup == case.setup and again.tiles == case.tiles
+    assert again.clip().shape == (1, 3, 8, 16, 24) and again.noise().shape == (1, 4, 1, 2, 3)
+    np.testing.assert_array_equal(again.noise(), case.noise((1, 4, 1, 2, 3)))
 
 
 def test_results_that_differ_cannot_be_compared(tmp_path):
     values = np.linspace(-2, 2, 9, dtype=np.float32)
     for name, added in (("a", 0), ("b", 1e-4), ("c", 1e-3)):
         np.savez(tmp_path / f"{name}.npz", values + np.float32(added))
-    close = benchmark_measure.difference("encode", "PyTorch", tmp_path / "a.npz", tmp_path / "b.npz")
+    close = measure.difference("encode", "PyTorch", tmp_path / "a.npz", tmp_path / "b.npz")
     assert close == pytest.approx(5e-5, rel=0.1)
     with pytest.raises(InputError, match="encode: the result of PyTorch is off by"):
-        benchmark_measure.difference("encode", "PyTorch", tmp_path / "a.npz", tmp_path / "c.npz")
+        measure.difference("encode", "PyTorch", tmp_path / "a.npz", tmp_path / "c.npz")
 
 
 def test_a_missing_pytorch_is_one_clear_line(monkeypatch):
@@ -122,12 +155,18 @@ def test_a_missing_pytorch_is_one_clear_line(monkeypatch):
         (("--model_config", "nothing.yaml"), "nothing.yaml"),
     ],
 )
-def test_what_cannot_be_measured_is_refused_at_once(monkeypatch, tmp_path, flags, words):
+def test_what_cannot_be_measured_is_refused_at_once(monkeypatch, tmp_path, model_file, flags, words):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", [TOOL, *flags])
+    given = () if "--model_config" in flags else ("--model_config", str(model_file))
     with pytest.raises(InputError, match=words):
-        benchmark.main()
-    assert not list(tmp_path.iterdir())
+        benchmark.main([*given, *flags])
+    assert list(tmp_path.iterdir()) == [model_file]
+
+
+def test_a_peer_is_a_tae(tmp_path):
+    vae = families.build("image_vae", {"block_out_channels": [8, 8], "norm_num_groups": 2})
+    with pytest.raises(InputError, match="of the family tae, not image_vae"):
+        benchmark.check_peers_model(vae, [])
 
 
 def test_a_process_tells_what_is_wrong_in_one_line(model_file, tmp_path):
@@ -139,13 +178,6 @@ def test_a_process_tells_what_is_wrong_in_one_line(model_file, tmp_path):
     check_one_line_error(done, "encode of 8x16x16 by mg", "bf16 does not run on a CPU")
 
 
-@pytest.fixture
-def model_file(tmp_path):
-    path = tmp_path / "model.yaml"
-    path.write_text(yaml.safe_dump(TWO_LEVELS))
-    return path
-
-
 def test_the_tool_from_end_to_end(model_file, tmp_path):
     flags = ("--part", "encode", "decode", "--frames", "4", "--size", "16", "24", "--runs", "2", "--profile")
     tiles = ("--use_tile", "--encode_tile", "2", "--decode_tile", "2", "--decode_overlap", "0")
@@ -153,12 +185,12 @@ def test_the_tool_from_end_to_end(model_file, tmp_path):
     result = json.loads((tmp_path / "out" / "figures.json").read_text())
     assert result["model"]["ch_mult"] == [1, 2]
     assert result["machine"]["mindspore"] == ms.__version__
-    config, clip = TAEConfig.from_mapping(TWO_LEVELS), count_flops.Size(4, 16, 24)
-    sizes = asdict(Tiles(encode_tile=2, decode_tile=2, decode_overlap=0))
+    model = families.build("tae", TWO_LEVELS, "fp32")
+    model.tiles = model.tiles.but(encode_tile=2, decode_tile=2, decode_overlap=0)
+    assert result["family"] == "tae"
     for part, row in zip(("encode", "decode"), result["parts"]):
         assert (row["part"], row["by"], row["frames"], row["height"], row["width"]) == (part, "mg", 4, 16, 24)
-        assert row["gflop"] == count_flops.part(part, config, clip) / 1e9
-        assert row["gflop_done"] == count_flops.tiled(part, config, clip, Tiles(**sizes)) / 1e9
+        assert row["gflop"] == counting.count_tiled(model, part, (4, 16, 24)) / 1e9
         assert row["gflops"] == pytest.approx(row["gflop"] / row["median_s"])
         assert len(row["runs_s"]) == 2
         assert row["min_s"] <= row["median_s"] <= row["max_s"]
@@ -183,8 +215,22 @@ def test_peers_take_the_same_step_without_mindspore(model_file, tmp_path):
     for row in peers:
         assert row["difference"] <= 2e-4
         assert row["ratio"] == pytest.approx(ours["median_s"] / row["median_s"])
-        assert ours["gflop"] == row["gflop"] == row["gflop_done"]
+        assert ours["gflop"] == row["gflop"]  # 3 latent frames
     assert "mg / peer" in done.stdout
-    check = "import sys; sys.path.insert(0, sys.argv[1]); import benchmark_torch; print('mindspore' in sys.modules)"
+    check = "import sys; sys.path.insert(0, sys.argv[1]); import torch_side; print('mindspore' in sys.modules)"
     (tmp_path / "check.py").write_text(check)
-    assert run(str(tmp_path / "check.py"), ROOT / "tools", cwd=tmp_path).stdout.strip() == "False"
+    assert run(str(tmp_path / "check.py"), ROOT / "tools/benchmark", cwd=tmp_path).stdout.strip() == "False"
+
+
+@pytest.mark.slow
+def test_measured_memory_grows_by_at_least_what_is_counted(tmp_path):
+    """What is kept must all be there at once. A CPU needs more, measured: 3.9 times as much; why is not known."""
+    (tmp_path / "nano.yaml").write_text(yaml.safe_dump({**NANO, "ch_mult": list(NANO["ch_mult"])}))
+    flags = ("--model_config", "nano.yaml", "--part", "--memory_frames", "16", "24", "--size", "192")
+    run(TOOL, *flags, cwd=tmp_path)
+    rows = json.loads((tmp_path / "benchmark.json").read_text())["memory"]["rows"]
+    model = families.build("tae", NANO, "fp32")
+    few, many = (counting.count(model, "forward", (row["frames"], 192, 192), 4, on_cpu=True).kept() for row in rows)
+    counted, grown = many - few, (rows[1]["peak_gb"] - rows[0]["peak_gb"]) * 1e9
+    assert counted > 400e6
+    assert counted < grown < 5 * counted

@@ -1,4 +1,4 @@
-"""The package's side of tools/benchmark.py, which starts it: one part of one model in a process of its own."""
+"""The package's side of benchmark.py, which starts it: one part of one model in a process of its own."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from pathlib import Path
 
 import mindspore as ms
 import numpy as np
-from benchmark_child import Case, Run, serve
+from child import Case, Run, serve
 from mindspore import Tensor, nn, ops
 from mindspore.profiler import ProfilerActivity, profile, tensorboard_trace_handler
 
 from mg import runtime
 from mg.errors import InputError
-from mg.losses.objective import ObjectiveConfig
-from mg.models.tae.tae import TemporalAutoencoder
-from mg.training.config import TrainingConfig
+from mg.models import families
+from mg.models.autoencoder import Autoencoder
 from mg.training.build import Parts
-from mg.training.checkpoint import Progress
+from mg.training.learn import Batch, Learner, Rates
+from mg.training.recipe import Recipe
 
 MATRIX = 2048
 RATE = 1e-5
@@ -53,32 +53,33 @@ class MatMulRate:
         return {"matmul_gflops": 2 * MATRIX**3 / float(np.median(seconds)) / 1e9}
 
 
-def load(case: Case) -> TemporalAutoencoder:
+def load(case: Case) -> Autoencoder:
     """The model, with tiles if the case has some."""
-    tiles = {} if case.tiles is None else {"use_tile": True, **case.tiles}
-    return TemporalAutoencoder(pretrained=case.weights, dtype=case.dtype, **tiles)
+    return families.load(case.setup.weights, case.setup.dtype, use_tile=case.tiles is not None, **(case.tiles or {}))
 
 
 def encode(case: Case) -> Run:
-    tae, clip = load(case), Tensor(case.clip())
-    return lambda: [tae.encode(clip, seed=0)[1].asnumpy()]
+    """All that is no sample."""
+    model, clip = load(case), Tensor(case.clip())
+    return lambda: [result.asnumpy() for result in model.encode(clip, seed=0)[1:]]
 
 
 def decode(case: Case) -> Run:
-    tae, latents = load(case), Tensor(case.noise())
-    return lambda: [tae.decode(latents).asnumpy()]
+    model, latents = load(case), Tensor(case.noise())
+    return lambda: [model.decode(latents).asnumpy()]
 
 
 def train(case: Case) -> Run:
-    """Steps as scripts/train_tae.py takes them, L1 + KL with AdamW; gives the loss and the norm of its gradients."""
-    training = TrainingConfig(ckpt_path=case.weights, learning_rate=RATE, dtype=case.dtype)
-    parts = Parts(training, ObjectiveConfig(perceptual_weight=0.0), ranks=1)
-    clip, noise, progress = Tensor(case.clip()), Tensor(case.noise()), Progress()
+    """Steps as scripts/train.py takes them, L1 + KL with AdamW; gives the loss and the norm of its gradients."""
+    given = {"model": case.setup.family, "ckpt_path": case.setup.weights, "dtype": case.setup.dtype}
+    no_data = {"video_folder": str(Path(case.setup.weights).parent)}  # must be named, and is not read
+    parts = Parts(Recipe.of({**given, **no_data, "perceptual_weight": 0.0}))
+    learner, clip, rates = Learner(parts), Tensor(case.clip()), Rates(RATE, 0.0)
+    noises = tuple(Tensor(case.noise(shape)) for shape in parts.forward.noise_shapes(clip.shape))
 
     def step() -> list[np.ndarray]:
-        figures = parts.learn(clip, noise, RATE, 0.0, 0, progress)
-        norm, _ = parts.finish(RATE)
-        return [np.array(figures["total"]), np.array(norm)]
+        figures, _ = learner.step(0, [Batch(clip, noises)], rates)
+        return [np.array(figures["total"]), np.array(figures["grad_norm"])]
 
     return step
 
@@ -110,7 +111,7 @@ def profiled(run: Run, folder: str) -> dict[str, list[dict]]:
 
 def build(case: Case):
     """What is measured, and the commands "matmul" and "profile"."""
-    runtime.setup(case.device_target)
+    runtime.setup(case.setup.device_target)
     rate = MatMulRate()
     run = {"encode": encode, "decode": decode, "train": train}[case.part](case)
     return run, {"matmul": rate, "profile": lambda folder: profiled(run, folder)}

@@ -1,4 +1,4 @@
-"""Tables and fits of what tools/benchmark.py measured. Takes and gives plain numbers and text."""
+"""Tables and fits of what benchmark.py measured. Takes and gives plain numbers and text."""
 
 from __future__ import annotations
 
@@ -63,13 +63,11 @@ RESULTS = {
     "GFLOP": lambda row: f"{row['gflop']:.{0 if row['gflop'] > 100 else 2}f}",
     "GFLOP/s": _number("gflops", 1),
     "of MatMul": _number("of_matmul", 0, 100, " %"),
-    "done": _number("done", 0, 100, " %"),
-    "done of MatMul": _number("done_of_matmul", 0, 100, " %"),
     "mg / peer": _number("ratio", 2, 1, "x"),
 }
 LEGEND = """first: with compilation; iqr: interquartile range; peak GB: largest resident size of the process
-GFLOP: of the plain network on the whole clip, a multiplication and an addition being 2; of MatMul: of its rate
-done: share of it that is computed (a single latent frame is decoded once; tiles overlap), and its rate
+GFLOP: what is computed, a multiplication and an addition being 2, counted by tools/benchmark/counting.py, a peer's by
+PyTorch; of MatMul: as a share of its rate
 mg / peer: median time of mg as a share of that peer's"""
 MEMORY = {
     "train TxHxW": _clip,
@@ -119,12 +117,13 @@ def operators_text(title: str, rows: Sequence[Row]) -> str:
 def growth_fits(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
     """Of each part: exponents of time over T and over H*W, and the spread of a window's time, largest - least / least.
 
-    A decoded single latent frame is left out of the fit over T where more frames were measured: it is decoded once.
+    What does less than half of the others' arithmetic a frame is left out of the fit over T: a TAE decodes a single
+    latent frame once.
     """
     fits = {}
     for part in dict.fromkeys(row["part"] for row in rows):
         of = {sweep: [r for r in rows if (r["part"], r["sweep"]) == (part, sweep)] for sweep in ("T", "HW", "windows")}
-        shares = [row["gflop_done"] / row["gflop"] for row in of["T"]]  # below 1 for all, where convolutions are folded
+        shares = [row["gflop"] / row["frames"] for row in of["T"]]
         several = [row for row, share in zip(of["T"], shares) if share > max(shares) / 2]
         fit = {"exponent_t": _exponent(several if len(several) > 1 else of["T"], lambda row: row["frames"])}
         fit["exponent_hw"] = _exponent(of["HW"], lambda row: row["height"] * row["width"])

@@ -1,4 +1,4 @@
-"""What tools/benchmark.py and the processes it measures say to each other: one line of JSON a command, one a reply.
+"""What benchmark.py and the processes it measures say to each other: one line of JSON a command, one a reply.
 
 Imports nothing heavy, so that the memory of a process is its own library's alone.
 """
@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,41 +24,45 @@ Run = Callable[[], "list[np.ndarray]"]
 
 
 @dataclass(frozen=True)
+class Setup:
+    """What all cases share. family, weights: of the model, and its file; config, threads: for peers."""
+
+    family: str
+    weights: str
+    config: dict[str, Any]
+    dtype: str = "auto"
+    device_target: str = "CPU"
+    threads: int = 2
+
+
+@dataclass(frozen=True)
 class Case:
     """One thing to measure in a process of its own.
 
-    part: encode, decode or train. frames, height, width: of the clip. config, weights: of the model.
-    tiles: fields of mg.models.tiling.Tiles, or None for whole clips. seed: of the random input.
+    part: encode, decode or train. size: (T, H, W) of the clip. latents: (z, t, h, w) of it.
+    tiles: fields of mg.models.tiling.tiles.Tiles, or None for whole clips.
     channels_last: the memory layout of PyTorch's frames.
     """
 
     part: str
-    frames: int
-    height: int
-    width: int
-    config: dict[str, Any]
-    weights: str
-    dtype: str = "auto"
-    device_target: str = "CPU"
+    size: tuple[int, int, int]
+    latents: tuple[int, int, int, int]
+    setup: Setup
     tiles: dict[str, Any] | None = None
-    threads: int = 2
-    seed: int = 0
     channels_last: bool = False
 
-    @property
-    def compression(self) -> int:
-        return 2 ** (len(self.config["ch_mult"]) - 1)
+    @classmethod
+    def from_json(cls, text: str) -> Case:
+        fields = json.loads(text)
+        return cls(**{**fields, "setup": Setup(**fields["setup"])})
 
     def clip(self) -> np.ndarray:
         """(1, 3, T, H, W) fp32, uniform in [-1, 1]."""
-        rng = np.random.default_rng(self.seed)
-        return rng.uniform(-1, 1, (1, 3, self.frames, self.height, self.width)).astype(np.float32)
+        return np.random.default_rng(0).uniform(-1, 1, (1, 3, *self.size)).astype(np.float32)
 
-    def noise(self) -> np.ndarray:
-        """(1, z, t, h, w) fp32, standard normal: the latents to decode, the noise of a training step."""
-        sides = (-(-side // self.compression) for side in (self.frames, self.height, self.width))
-        rng = np.random.default_rng(self.seed + 1)
-        return rng.standard_normal((1, self.config["z_channels"], *sides), dtype=np.float32)
+    def noise(self, shape: Sequence[int] | None = None) -> np.ndarray:
+        """Standard normal, fp32, of the latents' shape: the latents to decode, the noise of a training step."""
+        return np.random.default_rng(1).standard_normal(shape or (1, *self.latents), dtype=np.float32)
 
 
 class Child:
@@ -110,7 +114,7 @@ def serve(build: Callable[[Case], tuple[Run, dict[str, Callable]]], expected: ty
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whatever libraries print
     try:
-        run, more = build(Case(**json.loads(sys.argv[1])))
+        run, more = build(Case.from_json(sys.argv[1]))
         commands = {"ready": dict, "run": lambda path="": timed(run, path), "memory": peak_memory, **more}
         for line in sys.stdin:
             do, *arguments = json.loads(line)

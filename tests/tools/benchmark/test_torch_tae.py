@@ -8,7 +8,7 @@ from conftest import ROOT, random_clip
 
 from mg.models.weights import named_parameters
 
-sys.path.insert(0, str(ROOT / "tools"))
+sys.path.insert(0, str(ROOT / "tools/benchmark"))
 
 
 @pytest.fixture(params=["contiguous_format", "channels_last"])
