@@ -17,7 +17,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--real_video_dir", required=True, help="folder of originals")
     parser.add_argument("--generated_video_dir", required=True, help="folder of reconstructions")
     parser.add_argument("--output_path", default="samples/evaluation", help="folder for results (default: %(default)s)")
-    parser.add_argument("--sample_fps", type=flags.rate, help="take what is shown at so many frames a second")
+    parser.add_argument("--sample_fps", type=cli.rate, help="take what is shown at so many frames a second")
     parser.add_argument("--sample_rate", type=int, default=1, help="take every so many-th frame (default: each)")
     parser.add_argument("--num_frames", type=int, help="take so many frames of each clip (default: all)")
     parser.add_argument("--resolution", type=int, help="scale the shorter side to so many pixels (default: as it is)")

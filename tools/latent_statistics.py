@@ -1,13 +1,17 @@
-"""Shift and scaling factors of a cache of latents, and outliers of each channel.
+"""Shift and scaling factors of a cache of latents, of each channel and of all, and outliers; of codes, their use.
 
 Shift is the mean and scaling one over the standard deviation of the latents, sampled where they are posteriors. Both
 are exact, in fp64, with one file in memory at a time. An outlier is a value (of the mean, not of the sample) beyond
 three standard deviations of its channel.
+
+Of integer codes: how many different ones there are, and the entropy of their frequencies in bits, at most the bits of a
+code; 2 to the power of it is the number of codes that are in use as it were (perplexity).
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +20,8 @@ from tqdm import tqdm
 from mg import cli
 from mg.errors import InputError
 from mg.files import whole_file
-from mg.io.latents import find_latents, read_latents
+from mg.io.latent_index import find_latents
+from mg.io.latents import read_latents
 
 OUTLIER = 3.0
 
@@ -24,8 +29,8 @@ OUTLIER = 3.0
 def read(path: Path) -> tuple[np.ndarray, np.ndarray | float, str]:
     """Means (z, values) in fp64, the variances around them, and the hash of the weights."""
     latents = read_latents(path)
-    if latents.header.kind == "codes":
-        raise InputError(f"'{path}' holds integer codes, which have no mean; give latents")
+    if "codes" in latents.arrays:
+        raise InputError(f"'{path}' holds integer codes, unlike files before it; separate them")
     sample = latents.header.kind == "sample"
     flat = {name: array.reshape(len(array), -1).astype(np.float64) for name, array in latents.arrays.items()}
     mean, variance = (flat["z"], 0.0) if sample else (flat["mean"], flat["std"] ** 2)
@@ -78,6 +83,34 @@ def statistics(files: list[Path]) -> dict[str, object]:
     }
 
 
+def statistics_of_codes(files: list[Path]) -> dict[str, object]:
+    """Figures of integer codes, for the JSON file."""
+    counts, weights = Counter(), None
+    for path in tqdm(files, desc="codes", unit="file"):
+        latents = read_latents(path)
+        if "codes" not in latents.arrays:
+            raise InputError(f"'{path}' holds no integer codes, unlike files before it; separate them")
+        weights = weights or latents.header.weights_sha256
+        if weights != latents.header.weights_sha256:
+            raise InputError(f"'{path}' is of other weights than '{files[0]}' ({weights}); separate them")
+        counts.update(dict(zip(*(array.tolist() for array in np.unique(latents.arrays["codes"], return_counts=True)))))
+    total = sum(counts.values())
+    shares = np.array(list(counts.values())) / total
+    entropy = float(-(shares * np.log2(shares)).sum())
+    return {
+        "files": len(files),
+        "weights_sha256": weights,
+        "values": total,
+        "different": len(counts),
+        "entropy_bits": entropy,
+        "perplexity": 2**entropy,
+    }
+
+
+def table_of_codes(figures: dict[str, object]) -> str:
+    return "{values} codes, {different} different ones; entropy {entropy_bits:.3f} bits".format(**figures)
+
+
 def table(figures: dict[str, object]) -> str:
     """Markdown: a line for each channel, then all."""
     rows = [*enumerate(figures["channels"]), ("all", figures)]
@@ -91,10 +124,12 @@ def main() -> None:
     parser.add_argument("--input", required=True, help="a cache of latents")
     parser.add_argument("--output_path", default="latent_statistics.json", help="JSON file (default: %(default)s)")
     args = parser.parse_args()
-    figures = statistics(find_latents(args.input))
+    files = find_latents(args.input)
+    of_codes = "codes" in read_latents(files[0]).arrays
+    figures = statistics_of_codes(files) if of_codes else statistics(files)
     with whole_file(args.output_path) as part:
         part.write_text(json.dumps(figures, indent=1, allow_nan=False) + "\n")
-    tqdm.write(table(figures))
+    tqdm.write(table_of_codes(figures) if of_codes else table(figures))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from mg.errors import InputError
-from mg.io.latents import read_index, read_latents
+from mg.io.latent_index import read_index
+from mg.io.latents import read_latents
 from mg.models.latents import Factors
 
 
@@ -80,7 +81,5 @@ def _sample(mean: np.ndarray, std: np.ndarray, rng: np.random.Generator) -> np.n
 
 def _as_int32(path: Path, codes: np.ndarray) -> np.ndarray:
     if codes.max() > np.iinfo(np.int32).max or codes.min() < 0:
-        raise InputError(
-            f"'{path}' has codes from {codes.min()} to {codes.max()}, but 31 bits are taken; encode again"
-        )
+        raise InputError(f"'{path}' has codes from {codes.min()} to {codes.max()}, but 31 bits are taken; encode again")
     return np.ascontiguousarray(codes, np.int32)

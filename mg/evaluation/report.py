@@ -12,10 +12,10 @@ from typing import TextIO
 
 import numpy as np
 
-from mg.files import whole_file
-from mg.metrics.choose import METRICS
 from mg.evaluation.curves import Curves
 from mg.evaluation.tally import Tally, is_of_sets
+from mg.files import whole_file
+from mg.metrics.choose import METRICS
 
 SPATIAL = "spatial_"  # before the name of a figure: of the image model alone
 

@@ -16,7 +16,8 @@ from mg.errors import InputError
 from mg.evaluation.round_trip import frame_at
 from mg.files import make_folder, require_file, sha256, whole_file
 from mg.io import image, video
-from mg.io.latents import SUFFIX, Header, find_latents, read_header, read_latents, read_plain
+from mg.io.latent_index import find_latents
+from mg.io.latents import SUFFIX, Header, read_header, read_latents, read_plain
 from mg.models.latents import Factors
 from mg.models.session import Session
 

@@ -19,7 +19,8 @@ from mg.inference.clips import Source
 from mg.inference.options import Options
 from mg.io import pixels
 from mg.io.clip import open_clip
-from mg.io.latents import FLOAT_DTYPES, INDEX, SUFFIX, Header, Latents, read_header, write_index, write_latents
+from mg.io.latent_index import INDEX, write_index
+from mg.io.latents import FLOAT_DTYPES, SUFFIX, Header, Latents, read_header, write_latents
 from mg.models.session import Session
 
 logger = logging.getLogger(__name__)

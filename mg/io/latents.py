@@ -1,4 +1,4 @@
-"""Latents of one clip in a file, raw and unscaled, and the index of a folder of them: the only place that knows how.
+"""Latents of one clip in a file, raw and unscaled: the only place that knows how.
 
 A safetensors file with `mean` and `std` (kind posterior), `z` (sample), each (z, t, h, w), or integer `codes` (codes),
 (1, t, h, w), and a header, JSON under the metadata key `mg`. The model's name has a key of its own, which versions that
@@ -23,12 +23,11 @@ from safetensors.numpy import save_file
 
 from mg.checks import is_number, is_whole
 from mg.errors import InputError
-from mg.files import files_below, require_file, whole_file
+from mg.files import require_file, whole_file
 
 KINDS = {"posterior": ("mean", "std"), "sample": ("z",), "codes": ("codes",)}
 SUFFIX = ".safetensors"
-INDEX = "index.json"
-_HEADER_KEY, _MODEL_KEY, _FAMILY = "mg", "model", "latents"
+_HEADER_KEY, _MODEL_KEY, FAMILY = "mg", "model", "latents"
 _FLOATS = {"fp32": np.float32, "fp16": np.float16, "bf16": ml_dtypes.bfloat16}
 _INTEGERS = {name: np.dtype(name) for sign in ("", "u") for name in (f"{sign}int{bits}" for bits in (8, 16, 32, 64))}
 _TYPES = {**_FLOATS, **_INTEGERS}
@@ -110,7 +109,7 @@ def write_latents(path: Path | str, latents: Latents) -> None:
     stored = {name: _as_stored(path, name, array, header.dtype) for name, array in latents.arrays.items()}
     values = asdict(header)
     model = values.pop("model")
-    metadata = {_HEADER_KEY: json.dumps({"family": _FAMILY, **values}, sort_keys=True, allow_nan=False)}
+    metadata = {_HEADER_KEY: json.dumps({"family": FAMILY, **values}, sort_keys=True, allow_nan=False)}
     with whole_file(path) as part:
         save_file(stored, part, metadata if model is None else {**metadata, _MODEL_KEY: model})
 
@@ -143,48 +142,6 @@ def read_plain(path: Path | str) -> dict[str, np.ndarray] | None:
         return None if ours else {name: _read(path, file, name) for name in file.keys()}  # noqa: SIM118
 
 
-def find_latents(folder: Path | str, suffixes: tuple[str, ...] = (SUFFIX,)) -> list[Path]:
-    """All files below `folder` with a suffix of latents that are not hidden, sorted. InputError if there is none."""
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise InputError(f"'{folder}' is no folder; name a cache of latents")
-    found = files_below(folder, suffixes)
-    if not found:
-        raise InputError(f"folder '{folder}' holds no latents ({' '.join(suffixes)}); scripts/encode.py makes some")
-    return found
-
-
-_NEEDED = {"file", "shape", "weights_sha256"}
-
-
-def write_index(folder: Path | str) -> list[dict[str, Any]]:
-    """Write the index of a cache, a row for every file in it; returns the rows."""
-    rows = []
-    for path in find_latents(folder):
-        header, shape = read_header(path)
-        row = {"file": path.relative_to(folder).as_posix(), "source": header.source, "shape": list(shape)}
-        recorded = ("frames", "height", "width", "fps", "weights_sha256")
-        rows.append({**row, **{field: getattr(header, field) for field in recorded}})
-    with whole_file(Path(folder) / INDEX) as part:
-        part.write_text(json.dumps({"family": _FAMILY, "clips": rows}, indent=1) + "\n")
-    return rows
-
-
-def read_index(folder: Path | str) -> list[dict[str, Any]]:
-    """Rows of a cache's index: file, source, shape, frames, height, width, fps, weights_sha256.
-
-    Raises InputError if there is none.
-    """
-    path = require_file(Path(folder) / INDEX, "the index of a finished cache")
-    try:
-        content = json.loads(path.read_text())
-        if content["family"] != _FAMILY or not all(set(row) >= _NEEDED for row in content["clips"]):
-            raise ValueError("it lists no latents")
-        return content["clips"]
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise InputError(f"'{path}' is no index of latents ({error}); run scripts/encode.py again") from None
-
-
 @contextmanager
 def _open(path: Path | str) -> Iterator[safe_open]:
     """A safetensors file whose sizes are right."""
@@ -206,7 +163,7 @@ def _header(path: Path | str, file: safe_open) -> Header:
         family = values.pop("family")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise _damaged(path, "its header is no mapping with a family") from None
-    if family != _FAMILY:
+    if family != FAMILY:
         raise InputError(f"'{path}' holds '{family}', not latents; name a file that scripts/encode.py wrote")
     names = {field.name for field in fields(Header)} - {_MODEL_KEY}
     if set(values) != names:

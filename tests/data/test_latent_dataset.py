@@ -8,7 +8,8 @@ import pytest
 
 from mg.data.latent_dataset import LatentSource
 from mg.errors import InputError
-from mg.io.latents import Header, Latents, write_index, write_latents
+from mg.io.latent_index import write_index
+from mg.io.latents import Header, Latents, write_latents
 
 HEADER = Header("posterior", "fp32", 40, 16, 16, "24", "a.mp4", None, {}, "ab", 2.0, 0.5)
 

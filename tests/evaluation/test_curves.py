@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from mg.io.image import read_image
 from mg.evaluation.curves import Curves
+from mg.io.image import read_image
 
 
 def test_means_and_deviations_over_the_clips_that_have_a_frame():

@@ -9,18 +9,19 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from conftest import ROOT
+from mg.inference.models import Models
 
 from mg.errors import InputError
 from mg.files import sha256
 from mg.inference import decode, encode
+from mg.inference.clips import find_sources
 from mg.inference.decode import decode_files, decode_frames
 from mg.inference.encode import encode_files
-from mg.inference.models import Models
 from mg.inference.options import Options
-from mg.inference.clips import find_sources
 from mg.io import pixels
 from mg.io.image import read_image, write_image
-from mg.io.latents import read_header, read_index, read_latents
+from mg.io.latent_index import read_index
+from mg.io.latents import read_header, read_latents
 from mg.io.video import probe, read_frames, write_video
 from mg.models.tiling.stream import Tiles
 

@@ -9,17 +9,8 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from mg.errors import InputError
-from mg.io.latents import (
-    Header,
-    Latents,
-    find_latents,
-    read_header,
-    read_index,
-    read_latents,
-    read_plain,
-    write_index,
-    write_latents,
-)
+from mg.io.latent_index import find_latents, read_index, write_index
+from mg.io.latents import Header, Latents, read_header, read_latents, read_plain, write_latents
 
 HEADER = Header(
     kind="posterior",
