@@ -135,22 +135,22 @@ class _Work:
 
     def _by_shape(self, sources: list[tuple[int, Source]]) -> Iterator[list[_Opened]]:
         """Open clips, up to batch_size at a time, shape after shape; those whose turn comes later are opened again."""
-        while sources:
-            shape, batch, later = None, [], []
-            for numbered in sources:
-                for one in self._open(*numbered):
-                    own = self.session.shape_of(*one.size)
-                    shape = shape or own
-                    if own != shape:
-                        later.append(numbered)
-                        continue
-                    batch.append(one)
-                    if len(batch) == self.options.batch_size:
-                        yield batch
-                        batch = []
-            if batch:
-                yield batch
-            sources = later
+        shape, later, batch = None, {}, []
+        for numbered in sources:
+            for one in self._open(*numbered):
+                own = self.session.shape_of(*one.size)
+                shape = shape or own
+                if own != shape:
+                    later.setdefault(own, []).append(numbered)
+                    continue
+                batch.append(one)
+                if len(batch) == self.options.batch_size:
+                    yield batch
+                    batch = []
+        if batch:
+            yield batch
+        for same in later.values():
+            yield from self._by_shape(same)
 
     def _open(self, number: int, source: Source) -> list[_Opened]:
         """The clip, in memory where several are computed at once; nothing, if it fails."""

@@ -15,6 +15,7 @@ from mg.errors import InputError
 from mg.models import inputs, weights
 from mg.models.latents import Codes, Factors, Gaussian
 from mg.models.layers.norm import twin_with_reference
+from mg.models.names import find_file
 from mg.models.tiling import stream
 from mg.models.tiling.tiles import Tiles
 
@@ -66,7 +67,7 @@ class Autoencoder(nn.Cell):
     ):
         super().__init__()
         runtime.prepare_cpu()
-        file = weights.TensorFile(pretrained) if isinstance(pretrained, (str, Path)) else pretrained
+        file = weights.TensorFile(find_file(pretrained)) if isinstance(pretrained, (str, Path)) else pretrained
         self.use_tile = use_tile
         self.weights_path = None if file is None else file.path
         self.compute_dtype = runtime.compute_dtype(dtype)
