@@ -148,7 +148,7 @@ class AdaptiveWeight(nn.Cell):
 
     def construct(self, *squares: Tensor) -> Tensor:
         (both,) = self.average((ops.stack(squares).sum(0),))
-        norms = ops.sqrt(both)
+        norms = ops.sqrt(both) / len(squares)  # a micro batch's gradients are of means over fewer clips
         return adaptive_weight(norms[0], norms[1], self.limit)
 
 
