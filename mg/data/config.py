@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from mg.config import check, setting
 from mg.errors import InputError
+from mg.io.frames import SIDES
 
 STRATEGIES = ("mixed_video_image", "mixed_video_random", "video_only", "image_only")
 _FRAMES = (1, 4096)
-_SIDES = (16, 16384)
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class DataConfig:
     moving_image_ratio: float = setting(0.0, "share of the other steps whose window glides over images instead", 0, 1)
     sample_n_frames: int = setting(32, "length of a clip", *_FRAMES, unit="frames")
     sample_stride: int = setting(1, "from each frame of a clip to the next", *_FRAMES, unit="frames of the file")
-    image_size: int | tuple[int, int] = setting(256, "side, or height and width, of a clip", *_SIDES, unit="pixels")
-    size_buckets: tuple[tuple[int, int], ...] = setting((), "height x width of clips, as 192x256 256x192", *_SIDES)
-    resize_to: int | tuple[int, int] | None = setting(None, "shorter side before cropping, or drawn from two", *_SIDES)
+    image_size: int | tuple[int, int] = setting(256, "side, or height and width, of a clip", *SIDES, unit="pixels")
+    size_buckets: tuple[tuple[int, int], ...] = setting((), "height x width of clips, as 192x256 256x192", *SIDES)
+    resize_to: int | tuple[int, int] | None = setting(None, "shorter side before cropping, or drawn from two", *SIDES)
     random_crop: bool = setting(False, "crop at a random place instead of the centre")
     flip: bool = setting(False, "mirror half of all clips")
     frame_buckets: tuple[int, ...] = setting((), "lengths of mixed_video_random", *_FRAMES, unit="frames")

@@ -57,26 +57,21 @@ class LatentSource:
     def __getitem__(self, index: int) -> np.ndarray:
         path = self.cache / self.files[index]
         latents = read_latents(path)
-        header, arrays = latents.header, latents.arrays
-        if (header.kind == "codes") != self.codes:
+        header = latents.header
+        if header.of_codes != self.codes:
             asked = "codes are" if self.codes else "a posterior or sample is"
             raise InputError(
                 f"'{path}' holds {header.kind}, and {asked} asked for; use codes={not self.codes}, or another cache"
             )
         rng = np.random.default_rng((self.seed, self.epoch, int(index)))
         if self.frames is not None:
-            first = rng.integers(latents.shape[1] - self.frames + 1)
-            arrays = {name: array[:, first : first + self.frames] for name, array in arrays.items()}
+            latents = latents.cut(rng.integers(latents.shape[1] - self.frames + 1), self.frames)
+        z = latents.drawn(rng)
         if self.codes:
-            return _as_int32(path, arrays["codes"])
-        z = arrays["z"] if header.kind == "sample" else _sample(arrays["mean"], arrays["std"], rng)
+            return _as_int32(path, z)
         if self.scaled:
             z = Factors(header.scaling_factor, header.shift_factor).scale(z)
         return np.ascontiguousarray(z)
-
-
-def _sample(mean: np.ndarray, std: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    return mean + std * rng.standard_normal(mean.shape, dtype=np.float32)
 
 
 def _as_int32(path: Path, codes: np.ndarray) -> np.ndarray:

@@ -21,8 +21,8 @@ from mg.demo.one_thread import OneThread
 from mg.demo.style import CSS, KEEP_TOGETHER, WAITING, cards, figures, introduction
 from mg.errors import InputError
 from mg.inference.clips import SAMPLE_CLIP
+from mg.models.autoencoder import Autoencoder
 from mg.models.session import Session
-from mg.models.tiling.tiles import Tiles
 
 try:
     import gradio as gr
@@ -139,7 +139,7 @@ def build(desk: Desk) -> gr.Blocks:
                 info = "without: windows of a few whole frames, worst at their ends; faster where frames are large"
                 use_tile = gr.Checkbox(True, label="Compute in tiles", info=info)
                 with gr.Accordion("Sizes of tiles", open=False) as tile_sizes:
-                    sizes = [_tile_row(model.default_tiles, first) for first in range(0, len(TILE_FIELDS), 2)]
+                    sizes = [_tile_row(model, first) for first in range(0, len(TILE_FIELDS), 2)]
                 run = gr.Button("Run", variant="primary", size="lg", elem_id="run")
             with gr.Column(scale=3, min_width=320):
                 results = _results()
@@ -150,10 +150,13 @@ def build(desk: Desk) -> gr.Blocks:
     return page.queue(max_size=_MOST_WAITING)
 
 
-def _tile_row(tiles: Tiles, first: int) -> list[gr.Number]:
+def _tile_row(model: Autoencoder, first: int) -> list[gr.Number]:
+    in_space = TILE_FIELDS[first].startswith("spatial")
+    step = model.space_compression if in_space else model.window_frames(2) - model.window_frames(1)
+    settings = {"precision": 0, "min_width": 100, "step": step}
     with gr.Row():
         return [
-            gr.Number(getattr(tiles, TILE_FIELDS[index]), label=_TILE_LABELS[index], precision=0, min_width=100, step=8)
+            gr.Number(getattr(model.default_tiles, TILE_FIELDS[index]), label=_TILE_LABELS[index], **settings)
             for index in (first, first + 1)
         ]
 

@@ -122,7 +122,7 @@ def _recipe(session: Session, options: Options, storing: Storing) -> dict[str, o
     sampling = options.sampling
     size = None if sampling.image_size is None else list(sampling.image_size)
     fps = {} if sampling.sample_fps is None else {"sample_fps": str(sampling.sample_fps)}
-    drawn = {"seed": options.seed} if kind == "sample" else {}
+    drawn = {"seed": options.seed} if kind in model.latents.drawn_as else {}
     return {
         "model": model.family,
         "weights_sha256": sha256(model.weights_path),

@@ -64,7 +64,7 @@ class Header:
 
     def __post_init__(self):
         _require("kind", self.kind, self.kind in tuple(KINDS), f"be one of {', '.join(KINDS)}")
-        dtypes = tuple(_INTEGERS if self.kind == "codes" else _FLOATS)
+        dtypes = tuple(_INTEGERS if self.of_codes else _FLOATS)
         _require("dtype", self.dtype, self.dtype in dtypes, f"be one of {', '.join(dtypes)} for {self.kind}")
         for field in ("frames", "height", "width"):
             value = getattr(self, field)
@@ -79,6 +79,11 @@ class Header:
         _require("tiles", self.tiles, self.tiles is None or isinstance(self.tiles, Mapping), "be a mapping or null")
         _require("options", self.options, isinstance(self.options, Mapping), "be a mapping")
 
+    @property
+    def of_codes(self) -> bool:
+        """Whether these are codes: whole numbers, of which nothing is drawn and nothing scaled."""
+        return self.kind == "codes"
+
 
 @dataclass(frozen=True)
 class Latents:
@@ -91,6 +96,16 @@ class Latents:
     def shape(self) -> tuple[int, ...]:
         """(z, t, h, w)."""
         return next(iter(self.arrays.values())).shape
+
+    def drawn(self, rng: np.random.Generator) -> np.ndarray:
+        """One array (z, t, h, w): a sample of a posterior, else what is stored."""
+        if self.header.kind != "posterior":
+            return next(iter(self.arrays.values()))
+        return self.arrays["mean"] + self.arrays["std"] * rng.standard_normal(self.shape, dtype=np.float32)
+
+    def cut(self, first: int, frames: int) -> Latents:
+        """Latent frames of it, the first of which is `first`."""
+        return Latents(self.header, {name: array[:, first : first + frames] for name, array in self.arrays.items()})
 
 
 def write_latents(path: Path | str, latents: Latents) -> None:
@@ -210,7 +225,7 @@ def _check_shapes(path: Path | str, header: Header, shapes: Mapping[str, tuple[i
         raise InputError(f"'{path}' has shapes {shapes}, but all must be the same (z, t, h, w)")
     for field in ("scaling_factor", "shift_factor"):
         value = getattr(header, field)
-        if isinstance(value, list) and header.kind != "codes" and len(value) != first[0]:
+        if isinstance(value, list) and not header.of_codes and len(value) != first[0]:
             raise InputError(f"'{path}' has {first[0]} channels, but {len(value)} numbers of {field}; encode it again")
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from mindspore import Tensor, nn
 
 from mg.errors import InputError
-from mg.models.lpips.network import LPIPS as Network
 from mg.metrics.lpips import MOST_AT_ONCE, Batches, about, check_size, frames_at_once, to_image, variant
+from mg.models.lpips.network import LPIPS as Network
 
 Flow = Callable[[np.ndarray, np.ndarray], np.ndarray]  # two frames (H, W, 3) uint8 -> (H, W, 2): x and y, in pixels
 

@@ -79,6 +79,7 @@ class Gaussian:
 
     outputs = ("mean", "logvar")
     stored_as = ("posterior", "sample")
+    drawn_as = ("sample",)  # of these, what a generator decides
     dtype = None  # of what is stored: as it is asked for
 
     def named(self, raw: np.ndarray) -> dict[str, np.ndarray]:
@@ -115,6 +116,7 @@ class Codes:
 
     outputs = ("codes",)
     stored_as = ("codes",)
+    drawn_as = ()
     dtype = "int32"
 
     def __init__(self, bits: int):
