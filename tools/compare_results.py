@@ -1,8 +1,8 @@
 """What several models or codecs make of the same clips: a table, and a picture of one frame of each clip.
 
---results takes names and folders, inflated=results/inflated h264=h264, written by scripts/inference_tae.py (with
+--results takes names and folders, inflated=results/inflated h264=h264, written by scripts/reconstruct.py (with
 --save_videos all, the default) or tools/h264_yardstick.py with the same frames and size. Clips that not all folders
-have are left out. "spread" is the difference in PSNR between the best and the worst of the 8 frames of a latent frame.
+have are left out. "spread" is the difference in PSNR between the best and the worst frame of a latent frame.
 Writes <output_path>.md and <output_path>.png.
 """
 
@@ -23,9 +23,7 @@ from mg.files import make_folder, require_file, whole_file
 from mg.io.image import read_image, write_image
 from mg.io.pictures import grid
 from mg.io.video import read_frames
-from mg.models.tae.config import TAEConfig
 
-GROUP = TAEConfig().compression
 RECONSTRUCTIONS = ("_recon.mp4", "_recon.png", ".mp4")
 SIDES = ("_side_by_side.mp4", "_side_by_side.png")
 
@@ -33,7 +31,7 @@ SIDES = ("_side_by_side.mp4", "_side_by_side.png")
 class Results:
     """One folder: its name, figures of its clips, and their frames."""
 
-    def __init__(self, given: str):
+    def __init__(self, given: str, group: int):
         self.name, separator, folder = given.partition("=")
         if not (self.name and separator and folder):
             raise InputError(f"results={given!r} must be a name and a folder, such as trained=results/trained")
@@ -44,7 +42,7 @@ class Results:
             self.frames = {name: int(row["frames"]) for name, row in rows.items()}
             self.rows = {name: {key: float(row[key]) for key in ("psnr", "ssim")} for name, row in rows.items()}
             path = self.folder / "frames.csv"
-            for name, spread in self.spreads(path).items():
+            for name, spread in self.spreads(path, group).items():
                 self.rows[name]["spread"] = spread
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(
@@ -52,7 +50,7 @@ class Results:
                 "evaluate them again with --metric psnr ssim"
             ) from None
 
-    def spreads(self, path: Path) -> dict[str, float]:
+    def spreads(self, path: Path, group: int) -> dict[str, float]:
         """Of each clip of more than one frame, if there are figures of frames."""
         if not path.is_file():
             return {}
@@ -60,7 +58,7 @@ class Results:
         with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
             for row in csv.DictReader(file):
                 by_file.setdefault(row["file"], []).append(float(row["psnr"]))
-        return {name: spread(np.array(psnr)) for name, psnr in by_file.items() if len(psnr) > 1}
+        return {name: spread(np.array(psnr), group) for name, psnr in by_file.items() if len(psnr) > 1}
 
     def frame(self, name: str, index: int) -> np.ndarray:
         """Frame `index` of what the folder has of a clip, or the last one before it."""
@@ -87,9 +85,9 @@ class Results:
         return None
 
 
-def spread(psnr: np.ndarray) -> float:
-    """Difference in dB between the best and the worst position of a latent frame, each averaged over the clip."""
-    positions = [psnr[place::GROUP].mean() for place in range(min(GROUP, len(psnr)))]
+def spread(psnr: np.ndarray, group: int) -> float:
+    """Difference in dB between the best and the worst of a latent frame's `group` positions, averaged over the clip."""
+    positions = [psnr[place::group].mean() for place in range(min(group, len(psnr)))]
     return float(max(positions) - min(positions))
 
 
@@ -136,12 +134,14 @@ def picture(results: list[Results], names: list[str], index: int) -> np.ndarray:
 def main() -> None:
     parser = cli.ArgumentParser(description=__doc__)
     parser.add_argument("--results", nargs="+", required=True, help="name=folder, in the order of the table")
-    parser.add_argument("--frame", type=int, default=GROUP, help="shown in the picture (default: %(default)s)")
+    parser.add_argument("--frame", type=int, default=8, help="shown in the picture (default: %(default)s)")
+    parser.add_argument("--group", type=int, default=8, help="frames of a latent frame (default: %(default)s)")
     parser.add_argument("--output_path", default="comparison", help="without suffix (default: %(default)s)")
     args = parser.parse_args()
     require_whole("frame", args.frame, 0)
+    require_whole("group", args.group, 1)
     make_folder(Path(args.output_path).parent)
-    results = [Results(given) for given in args.results]
+    results = [Results(given, args.group) for given in args.results]
     names = [name for name in results[0].rows if all(name in of.rows for of in results)]
     for of in results:
         other = next((name for name in names if of.frames[name] != results[0].frames[name]), None)

@@ -1,9 +1,9 @@
-"""What H.264 makes of the bits that latents take: an honest yardstick for the figures of scripts/inference_tae.py.
+"""What H.264 makes of the bits that latents take: an honest yardstick for the figures of scripts/reconstruct.py.
 
 Each clip, taken as that script takes it with the same flags, is encoded by x264 with the lowest rate factor (crf, in
-steps of 1/16) whose video packets are no larger than the clip's latents. Latents count --bits for a value, 16 values
-for 8x8x8 pixels, and are not coded any further. Writes <output_path>/<clip>.mp4 and metrics.json; exits with 2 if a
-clip failed.
+steps of 1/16) whose video packets are no larger than the clip's latents. Latents, of the model that --ckpt_path names,
+count --bits for a value (1 for codes, whose channels are bits) and are not coded any further. Writes
+<output_path>/<clip>.mp4 and metrics.json; exits with 2 if a clip failed.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from mg.checks import require_whole
 from mg.errors import InputError
 from mg.files import make_folder, whole_file
 from mg.inference import flags
-from mg.inference.options import Options
-from mg.inference.clips import Clip, Source, find_sources, open_clip
+from mg.inference.clips import Source, find_sources
+from mg.io.clip import Clip, open_clip
 from mg.io.video import read_frames, write_video
 from mg.metrics.psnr import psnr
 from mg.metrics.ssim import ssim
-from mg.models.tae.config import TAEConfig
+from mg.models import families
+from mg.models.autoencoder import Autoencoder
 
-LATENTS = TAEConfig()
 STEPS = 16  # of a rate factor of 1
 WORST = 51 * STEPS
 RATE = Fraction(25)  # of an image
@@ -40,7 +40,8 @@ INFORMATION = 6  # the type of H.264's units of supplemental information
 def parse_args() -> argparse.Namespace:
     parser = cli.ArgumentParser(description=__doc__)
     flags.add_source_flags(parser)
-    flags.add_clip_flags(parser)
+    flags.add_sampling_flags(parser)
+    parser.add_argument("--ckpt_path", help="the model's weights (default: those that ship with mg)")
     parser.add_argument("--bits", type=int, default=8, help="of each value of the latents (default: %(default)s)")
     parser.add_argument("--output_path", default="h264", help="folder for results (default: %(default)s)")
     args = parser.parse_args()
@@ -48,10 +49,10 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def bits_of_latents(frames: np.ndarray, bits: int) -> int:
+def bits_of_latents(model: Autoencoder, frames: np.ndarray, bits: int) -> int:
     """Of a clip (T, H, W, 3)."""
-    sides = [-(-side // LATENTS.compression) for side in frames.shape[:3]]
-    return bits * LATENTS.z_channels * int(np.prod(sides))
+    sides = [-(-side // model.space_compression) for side in frames.shape[1:3]]
+    return bits * model.channels_in_latent * model.latent_frames(len(frames)) * int(np.prod(sides))
 
 
 def encode(frames: np.ndarray, fps: Fraction, step: int, path: Path) -> int:
@@ -91,16 +92,16 @@ def best(frames: np.ndarray, fps: Fraction, most: int, target: Path) -> tuple[in
     return encode(frames, fps, low, target), low
 
 
-def score(clip: Clip, bits: int, target: Path) -> dict[str, object]:
+def score(clip: Clip, name: str, model: Autoencoder, bits: int, target: Path) -> dict[str, object]:
     """Encode a clip into `target` and compare it with what comes back."""
     frames = np.stack(list(clip.frames))
-    most = bits_of_latents(frames, bits)
+    most = bits_of_latents(model, frames, bits)
     taken, step = best(frames, clip.fps or RATE, most, target)
     scores = [(psnr(*pair), ssim(*pair)) for pair in zip(frames, read_frames(target))]
     if len(scores) != len(frames):
         raise InputError(f"'{target}' has {len(scores)} frames of {len(frames)}, so it cannot be compared")
     return {
-        "file": clip.source.name,
+        "file": name,
         "frames": len(frames),
         **dict(zip(("psnr", "ssim"), np.mean(scores, 0).tolist())),
         "crf": step / STEPS,
@@ -121,14 +122,14 @@ def find_targets(args: argparse.Namespace) -> dict[Source, Path]:
 
 def main() -> int:
     args = parse_args()
-    options = Options(args.num_frames, flags.given_size(args), stride=args.sample_stride)
+    sampling, model = flags.given_sampling(args), families.load(args.ckpt_path, "fp32")
     report = make_folder(args.output_path) / "metrics.json"
     targets = find_targets(args)
     report.unlink(missing_ok=True)
     rows, failed = [], {}
     for source, target in tqdm(targets.items(), unit="clip"):
         try:
-            rows.append(score(open_clip(source, options), args.bits, target))
+            rows.append(score(open_clip(source.path, sampling), source.name, model, args.bits, target))
         except InputError as error:
             failed[source.name] = str(error)
             tqdm.write(f"failed: {error}")

@@ -1,9 +1,9 @@
 """Measure peak memory: that it does not grow with the length of a clip, nor with the number of tiles.
 
 Every case is a process of its own, of which the peak resident size is taken. Cases:
-  lengths    scripts/inference_tae.py on clips of 64, 256 and 1024 frames of 320x240
-  tiles      scripts/inference_tae.py --use_tile on 32 frames that are 1 tile and 4 tiles large, without writing videos
-  4k         scripts/inference_tae.py --use_tile on 8 frames of 3840x2160, in tiles of 8 frames
+  lengths    scripts/reconstruct.py --no-use_tile on clips of 64, 256 and 1024 frames of 320x240
+  tiles      scripts/reconstruct.py on 32 frames that are 1 tile and 4 tiles large, without writing videos
+  4k         scripts/reconstruct.py on 8 frames of 3840x2160, in the shortest tiles there are, three at once
   stand_in   33, 97 and 330 frames of 3840x2160 through encode and decode streams with a model that only averages:
              all buffers of tiling are real, and there is no network
 """
@@ -25,17 +25,18 @@ import numpy as np
 from tqdm import tqdm
 
 from mg import cli
-from mg.data.sample_clip import draw_sample_clip
-from mg.io.frames import resize_and_crop
 from mg.files import make_folder, whole_file
-from mg.io.video import write_video
-from mg.models.tiling.stream import Tiles, decode_stream, encode_stream
+from mg.inference.clips import SAMPLE_CLIP
+from mg.io.frames import resize_and_crop
+from mg.io.video import read_frames, write_video
+from mg.models.tiling.stream import decode_stream, encode_stream
+from mg.models.tiling.tiles import Tiles
 
-SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "inference_tae.py"
-SHORT_TILES = ("--use_tile", "--encode_tile", "8", "--decode_tile", "8", "--decode_overlap", "0", "--tile_batch", "3")
+SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "reconstruct.py"
+SHORT_TILES = ("--encode_tile", "8", "--decode_tile", "8", "--decode_overlap", "0", "--tile_batch", "3")
 CASES = {
-    "lengths": [(frames, 240, 320, ()) for frames in (64, 256, 1024)],
-    "tiles": [(32, side, side, ("--use_tile", "--save_videos", "none")) for side in (256, 448)],
+    "lengths": [(frames, 240, 320, ("--no-use_tile",)) for frames in (64, 256, 1024)],
+    "tiles": [(32, side, side, ("--save_videos", "none")) for side in (256, 448)],
     "4k": [(8, 2160, 3840, SHORT_TILES)],
     "stand_in": [(frames, 2160, 3840, None) for frames in (33, 97, 330)],
 }
@@ -44,12 +45,13 @@ CASES = {
 class AveragingCodec:
     """Averages blocks of 8x8x8 and repeats them back: all the buffers of a model, and none of its arithmetic."""
 
-    time_compression = space_compression = 8
+    space_compression = 8
+    time_modes = ("blend",)
 
-    def latent_frames(self, frames: int) -> int:
+    def window_latents(self, frames: int) -> int:
         return -(-frames // 8)
 
-    def frames(self, latent_frames: int) -> int:
+    def window_frames(self, latent_frames: int) -> int:
         return 8 * latent_frames
 
     def encode_tile(self, clip, state=None, reference=None):
@@ -57,7 +59,7 @@ class AveragingCodec:
         b, c, t, h, w = clip.shape
         return clip.reshape(b, c, t, h // 8, 8, w // 8, 8).mean((4, 6)), None
 
-    def decode_tile(self, latents, state=None, reference=None):
+    def decode_tile(self, latents, frames, state=None, reference=None):
         return latents.repeat(8, 2).repeat(8, 3).repeat(8, 4), None
 
 
@@ -75,8 +77,9 @@ def stream_stand_in(frames: int, height: int, width: int) -> None:
         raise RuntimeError(f"{count} frames came out of {frames}")
 
 
-def draw(path: Path, frames: int, height: int, width: int) -> None:
-    drawn = [resize_and_crop(frame, height, width) for frame in draw_sample_clip(min(frames, 64))]
+def write_clip(path: Path, frames: int, height: int, width: int) -> None:
+    """The sample clip in another size, forwards and backwards as often as it takes."""
+    drawn = [resize_and_crop(frame, height, width) for frame in islice(read_frames(SAMPLE_CLIP), frames)]
     with write_video(path, Fraction(24)) as file:
         for frame in islice(cycle(drawn + drawn[::-1]), frames):
             file.write(frame)
@@ -98,7 +101,7 @@ def measure(frames: int, height: int, width: int, flags: tuple[str, ...] | None)
     else:
         with tempfile.TemporaryDirectory() as folder:
             clip = Path(folder) / "clip.mp4"
-            draw(clip, frames, height, width)
+            write_clip(clip, frames, height, width)
             memory, seconds = peak([str(SCRIPT), "--input", str(clip), "--output_path", f"{folder}/out", *flags])
     return {"frames": frames, "height": height, "width": width, "peak_gb": memory, "seconds": seconds}
 

@@ -15,24 +15,27 @@ import numpy as np
 from tqdm import tqdm
 
 from mg import cli, runtime
-from mg.io.frames import resize_and_crop
 from mg.errors import InputError
 from mg.files import make_folder, whole_file
-from mg.inference.flags import TILE_SIZES, add_tile_size_flags
 from mg.io import pixels, video
 from mg.io.clip import find_media, is_video
+from mg.io.frames import resize_and_crop
 from mg.metrics.seams import step_ratio
-from mg.models import tiling
-from mg.models.tae.tae import DEFAULT_WEIGHTS, TemporalAutoencoder
+from mg.models import families
+from mg.models.autoencoder import Autoencoder
+from mg.models.tiling import stream
 from mg.models.tiling.plan import edges, windows
-from mg.models.tiling.stream import Tiles
+from mg.models.tiling.tiles import Tiles
 
 AXES = {"t": 2, "y": 3, "x": 4}
 _ROUNDING_DB = 120  # what is closer than this differs by the rounding of fp32 alone
 
 
 def variants(tiles: Tiles) -> dict[str, Tiles]:
-    """Each with its blend in time and space; the first four with statistics of every tile's own."""
+    """Each with its blend in time and space; the first four with statistics of every tile's own.
+
+    Windows that share nothing anyway differ in space alone.
+    """
 
     def blended(way: str, shared: bool = False) -> Tiles:
         return replace(tiles, time_blend=way, spatial_blend=way, shared_statistics=shared)
@@ -59,12 +62,13 @@ def load(path, frames: int, max_side: int, unit: int) -> np.ndarray:
     return pixels.to_clip(np.stack(clip))[None]
 
 
-def lines(tae: TemporalAutoencoder, tiles: Tiles, shape: tuple[int, ...]) -> dict[str, list[int]]:
+def lines(model: Autoencoder, tiles: Tiles, shape: tuple[int, ...]) -> dict[str, list[int]]:
     """Where tiles or their ramps start or end, along t, y and x of the pixels."""
     _, _, frames, height, width = shape
     encode = windows(frames, tiles.encode_tile, tiles.encode_overlap, context=tiles.encode_context)
-    decode = windows(tae.frames(tae.latent_frames(frames)), tiles.decode_tile, tiles.decode_overlap)
-    time = {line for plan in (encode, decode) for line in edges(plan, tiles.time_blend) if line < frames}
+    decode = windows(model.frames(model.latent_frames(frames)), tiles.decode_tile, tiles.decode_overlap)
+    plans = () if tiles.time_mode == "carry" else (encode, decode)  # what carries a state has no lines
+    time = {line for plan in plans for line in edges(plan, tiles.time_blend) if line < frames}
     space = (windows(side, tiles.spatial_tile, tiles.spatial_overlap, last_at_end=True) for side in (height, width))
     return dict(zip(AXES, (sorted(time), *(edges(plan, tiles.spatial_blend) for plan in space))))
 
@@ -74,25 +78,23 @@ def decibels(signal: float, error: np.ndarray) -> float | None:
     return None if power == 0 else 10 * np.log10(signal / power)
 
 
-def compare(tae: TemporalAutoencoder, tiles: Tiles, clip, whole_moments, whole) -> dict[str, float | None]:
+def compare(model: Autoencoder, tiles: Tiles, clip, whole_latents, whole) -> dict[str, float | None]:
     """Figures of one way of tiling; PSNR in dB with peak-to-peak 2, losses are untiled minus tiled."""
-    frames, channels = clip.shape[2], whole_moments.shape[1] // 2
-    moments = np.concatenate(list(tiling.encode_stream(tae, tiles, [clip])), 2)
+    frames = clip.shape[2]
+    latents = model.latents.decoded(np.concatenate(list(stream.encode_stream(model, tiles, [clip])), 2))
 
-    def decode(mean: np.ndarray) -> np.ndarray:
-        return np.concatenate(list(tiling.decode_stream(tae, tiles, [mean])), 2)[:, :, :frames]
+    def decode(z: np.ndarray) -> np.ndarray:
+        return np.concatenate(list(stream.decode_stream(model, tiles, [z], lambda: frames)), 2)[:, :, :frames]
 
-    tiled = decode(moments[:, :channels])
-    decoded_only = decode(whole_moments[:, :channels])
-    mean, whole_mean = moments[:, :channels], whole_moments[:, :channels]
+    tiled, decoded_only = decode(latents), decode(whole_latents)
     row = {
-        "latents_db": decibels(float(whole_mean.var()), mean - whole_mean),
+        "latents_db": decibels(float(whole_latents.var()), latents - whole_latents),
         "psnr_to_untiled": decibels(4, tiled - whole),
         "psnr_loss": decibels(4, whole - clip) - decibels(4, tiled - clip),
         "psnr_loss_decode_only": decibels(4, whole - clip) - decibels(4, decoded_only - clip),
     }
     exact_to = row["psnr_to_untiled"] or np.inf
-    for letter, at in lines(tae, tiles, clip.shape).items():
+    for letter, at in lines(model, tiles, clip.shape).items():
         before, after, error = (step_ratio(a, AXES[letter], at) for a in (whole, tiled, tiled - whole))
         row[f"seam_{letter}"] = after / before if before and after else None
         row[f"error_{letter}"] = error if exact_to < _ROUNDING_DB else None
@@ -118,33 +120,29 @@ def table(rows: dict[str, dict[str, dict]]) -> str:
 def main() -> None:
     parser = cli.ArgumentParser(description=__doc__)
     parser.add_argument("--input", required=True, help="a video, or a folder of videos")
-    parser.add_argument("--ckpt_path", default=DEFAULT_WEIGHTS, help="weights of a TAE (default: the shipped model)")
+    parser.add_argument("--ckpt_path", help="weights of any family (default: those that ship with mg)")
     parser.add_argument("--output_path", default="seams.json", help="JSON file (default: %(default)s)")
     parser.add_argument("--num_frames", type=int, default=8, help="of each clip (default: %(default)s)")
     parser.add_argument("--max_side", type=int, default=640, help="shrink larger frames to it (default: %(default)s)")
-    add_tile_size_flags(parser)
-    parser.set_defaults(tile_batch=2)
     parser.add_argument("--device_target", default="CPU", choices=runtime.DEVICES)
+    cli.add_flags(parser, Tiles)
     args = parser.parse_args()
     make_folder(Path(args.output_path).parent)
     runtime.setup(args.device_target)
-    tiles = Tiles(**{name: getattr(args, name) for name in TILE_SIZES})
     if args.num_frames < 1 or args.max_side < 16:
         raise InputError(f"num_frames={args.num_frames} must be at least 1 and max_side={args.max_side} at least 16")
-    tae = TemporalAutoencoder(pretrained=args.ckpt_path)
-    tiles.check(tae)
-    rows = {}
+    model = families.load(args.ckpt_path, **{"tile_batch": 2, **cli.given_flags(args, Tiles)})
+    tiles, rows = model.tiles, {}
     for path in filter(is_video, find_media(args.input, leave_out=args.output_path)):
-        clip = load(path, args.num_frames, args.max_side, tae.space_compression)
-        if not any(lines(tae, tiles, clip.shape).values()):
+        clip = load(path, args.num_frames, args.max_side, model.space_compression)
+        if not any(lines(model, tiles, clip.shape).values()):
             continue
-        whole_tae = TemporalAutoencoder(pretrained=args.ckpt_path)  # a model of its own: its graphs go with it
-        moments, _ = whole_tae.encode_tile(clip)
-        whole = whole_tae.decode_tile(moments[:, : moments.shape[1] // 2])[0][:, :, : clip.shape[2]]
-        del whole_tae
+        latents = model.latents.decoded(model.encode_tile(clip)[0])
+        whole = model.decode_tile(latents, clip.shape[2])[0][:, :, : clip.shape[2]]
+        model.release_graphs()
         name = f"{path.name} {clip.shape[2]}x{clip.shape[4]}x{clip.shape[3]}"
         bar = tqdm(variants(tiles).items(), desc=name, unit="way")
-        rows[name] = {way: compare(tae, chosen, clip, moments, whole) for way, chosen in bar}
+        rows[name] = {way: compare(model, chosen, clip, latents, whole) for way, chosen in bar}
     if not rows:
         raise InputError(f"no clip of '{args.input}' is larger than a tile; give larger ones or smaller tiles")
     text = table(rows)

@@ -1,4 +1,4 @@
-"""Store a trained TAE for use: in a smaller type, with the shift and scaling of its own latents.
+"""Store a trained model of any family for use: in a smaller type, with the shift and scaling of its own latents.
 
 --statistics takes the file that tools/latent_statistics.py wrote of latents that these very weights encoded. Without
 it, the factors stay as they are.
@@ -12,26 +12,31 @@ from pathlib import Path
 
 from mg import cli, files
 from mg.errors import InputError
-from mg.models import weights
-from mg.models.tae.tae import TemporalAutoencoder
+from mg.models import families, weights
 
 
 def parse_args() -> argparse.Namespace:
     parser = cli.ArgumentParser(description=__doc__)
-    parser.add_argument("--src", required=True, help="weights of a TAE, .ckpt or .safetensors")
+    parser.add_argument("--src", required=True, help="weights of any family, .ckpt or .safetensors")
     parser.add_argument("--target", required=True, help="the file to write, .ckpt or .safetensors")
     parser.add_argument(
         "--dtype", default="fp16", choices=weights.STORAGE_DTYPES, help="stored type (default: %(default)s)"
     )
     parser.add_argument("--statistics", help="JSON file of tools/latent_statistics.py")
+    parser.add_argument(
+        "--per_channel", action="store_true", help="a factor for each channel, where a family can have them"
+    )
     return parser.parse_args()
 
 
-def factors(path: str, source: str) -> dict[str, float]:
+def factors(path: str, source: str, per_channel: bool) -> dict[str, float | list[float]]:
     """The configuration's shift and scaling from statistics of latents that the weights `source` encoded."""
     try:
         figures = json.loads(files.require_file(path, "statistics of latents").read_text())
-        found, sha256 = {f"{name}_factor": figures[name] for name in ("scaling", "shift")}, figures["weights_sha256"]
+        found, sha256 = {}, figures["weights_sha256"]
+        for name in ("scaling", "shift"):
+            of_channels = [channel[name] for channel in figures["channels"]] if per_channel else None
+            found[f"{name}_factor"] = of_channels if per_channel else figures[name]
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"'{path}' has no statistics of latents ({type(error).__name__}: {error}); "
@@ -45,9 +50,12 @@ def factors(path: str, source: str) -> dict[str, float]:
 def main() -> None:
     args = parse_args()
     weights.check_target(args.target, args.src)
-    own = {} if args.statistics is None else factors(args.statistics, args.src)
-    trained = TemporalAutoencoder(pretrained=args.src, dtype="fp32")
-    stored = TemporalAutoencoder({**trained.config, **own}, dtype="fp32")
+    trained = families.load(args.src, "fp32")
+    own = {} if args.statistics is None else factors(args.statistics, args.src, args.per_channel)
+    missing = [name for name in own if name not in trained.config]
+    if missing:
+        raise InputError(f"the family {trained.family} has no {missing[0]}; leave --statistics out")
+    stored = families.build(trained.family, {**trained.config, **own}, "fp32")
     for parameter, value in zip(stored.get_parameters(), trained.get_parameters()):
         parameter.set_data(value)
     stored.save(args.target, args.dtype)

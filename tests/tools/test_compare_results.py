@@ -6,7 +6,8 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from conftest import check_one_line_error, run
+from calls import call_script
+from conftest import check_one_line_error
 
 from mg.io.image import read_image, write_image
 from mg.io.video import write_video
@@ -50,7 +51,7 @@ def folders(tmp_path):
 
 
 def test_table_and_picture(folders, tmp_path):
-    done = run(TOOL, *folders, "--frame", "9", "--output_path", "out/both", cwd=tmp_path)
+    done = call_script(TOOL, *folders, "--frame", "9", "--output_path", "out/both", cwd=tmp_path)
     text = (tmp_path / "out" / "both.md").read_text()
     assert "| a/clip.mp4 | 25.50 | 0.7500 | 3.50 | 35.50 | 0.7500 | - |" in text
     assert "| image.png | 30.00 | 0.9000 | - | 40.00 | 0.9000 | - |" in text
@@ -63,10 +64,10 @@ def test_table_and_picture(folders, tmp_path):
 
 
 def test_what_cannot_be_compared_is_refused(folders, tmp_path):
-    check_one_line_error(run(TOOL, "--results", "ours", cwd=tmp_path, code=2), "must be a name and a folder")
-    check_one_line_error(run(TOOL, "--results", "a=nowhere", cwd=tmp_path, code=2), "nowhere", "metrics.json")
+    check_one_line_error(call_script(TOOL, "--results", "ours", cwd=tmp_path, code=2), "must be a name and a folder")
+    check_one_line_error(call_script(TOOL, "--results", "a=nowhere", cwd=tmp_path, code=2), "nowhere", "metrics.json")
     (tmp_path / "codec" / "a" / "clip.mp4").unlink()
-    check_one_line_error(run(TOOL, *folders, cwd=tmp_path, code=2), "no reconstruction of 'a/clip.mp4'")
+    check_one_line_error(call_script(TOOL, *folders, cwd=tmp_path, code=2), "no reconstruction of 'a/clip.mp4'")
     assert not (tmp_path / "comparison.md").exists()
     figures = tmp_path / "codec" / "metrics.json"
     for rows, words in (
@@ -75,6 +76,6 @@ def test_what_cannot_be_compared_is_refused(folders, tmp_path):
         ([{"file": "more.mp4", "frames": 9}], "does not have PSNR and SSIM"),
     ):
         figures.write_text(json.dumps({"clips": rows}))
-        check_one_line_error(run(TOOL, *folders, cwd=tmp_path, code=2), words)
+        check_one_line_error(call_script(TOOL, *folders, cwd=tmp_path, code=2), words)
     (tmp_path / "ours" / "frames.csv").write_text("file,frame\na/clip.mp4,1\n")
-    check_one_line_error(run(TOOL, *folders, cwd=tmp_path, code=2), "frames.csv", "does not have PSNR and SSIM")
+    check_one_line_error(call_script(TOOL, *folders, cwd=tmp_path, code=2), "frames.csv", "does not have PSNR and SSIM")

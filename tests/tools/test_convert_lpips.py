@@ -5,14 +5,15 @@ import sys
 import mindspore as ms
 import numpy as np
 import pytest
-from conftest import ROOT, check_one_line_error, run
+from calls import call_script
+from conftest import ROOT, check_one_line_error
 from mindspore import Tensor
 
 from mg.errors import InputError
+from mg.models import weights
 from mg.models.lpips.convert import convert
 from mg.models.lpips.network import LPIPS
 from mg.models.lpips.vgg import WIDTHS
-from mg.models import weights
 
 sys.path.append(str(ROOT / "tests/models"))
 from torch_writer import laid, write_archive
@@ -48,7 +49,9 @@ def save(path, tensors):
 def test_torchvision_and_published_heads_to_lpips(tmp_path, vgg, shared):
     write_archive(tmp_path / "vgg16.pth", {name: laid(array) for name, array in vgg.items()})
     published = shared / "data/lpips/vgg.pth"
-    done = run(TOOL, "--vgg", tmp_path / "vgg16.pth", "--heads", published, "--target", "out.safetensors", cwd=tmp_path)
+    done = call_script(
+        TOOL, "--vgg", tmp_path / "vgg16.pth", "--heads", published, "--target", "out.safetensors", cwd=tmp_path
+    )
     assert "with biases" in done.stdout and "notice" not in done.stderr
 
     loaded = LPIPS(tmp_path / "out.safetensors")
@@ -67,7 +70,7 @@ def test_mindcv_is_accepted_and_called_perceptual_but_not_lpips(tmp_path, vgg, h
     kept = {name: array for name, array in vgg.items() if not (name.startswith("features") and name.endswith("bias"))}
     entries = [{"name": name, "data": Tensor(array)} for name, array in kept.items()]
     ms.save_checkpoint(entries, str(tmp_path / "vgg16.ckpt"))
-    done = run(
+    done = call_script(
         TOOL, "--vgg", tmp_path / "vgg16.ckpt", "--heads", heads, "--target", tmp_path / "out.ckpt", cwd=tmp_path
     )
     assert "perceptual, but not LPIPS" in done.stderr and "without biases" in done.stdout
@@ -114,6 +117,6 @@ def test_files_that_cannot_be_read(tmp_path, heads, name, content):
 
 
 def test_the_tool_refuses_in_one_line_and_writes_nothing(tmp_path, heads):
-    done = run(TOOL, "--vgg", "absent.pth", "--heads", heads, "--target", "out.ckpt", cwd=tmp_path, code=2)
+    done = call_script(TOOL, "--vgg", "absent.pth", "--heads", heads, "--target", "out.ckpt", cwd=tmp_path, code=2)
     check_one_line_error(done, "absent.pth")
     assert not (tmp_path / "out.ckpt").exists()

@@ -1,14 +1,18 @@
 """The codec's clips take the bits of latents and no more, and what is reported is what is in the files."""
 
 import json
+import sys
 from fractions import Fraction
 
 import av
 import numpy as np
 import pytest
-from conftest import check_one_line_error, run
+from calls import call_script
+from conftest import ROOT, check_one_line_error
 
-from mg.data.sample_clip import draw_sample_clip
+sys.path.append(str(ROOT / "tools"))
+from draw_sample_clip import draw_sample_clip
+
 from mg.io.image import write_image
 from mg.io.video import read_frames, write_video
 from mg.metrics.psnr import psnr
@@ -37,7 +41,7 @@ def size_in_bits(path):
 
 
 def test_bits_and_figures(sources, tmp_path):
-    run(TOOL, "--input", "in", "--num_frames", "9", "--output_path", "out", cwd=tmp_path)
+    call_script(TOOL, "--input", "in", "--num_frames", "9", "--output_path", "out", cwd=tmp_path)
     rows = {row["file"]: row for row in json.loads((tmp_path / "out" / "metrics.json").read_text())["clips"]}
     assert {name: row["frames"] for name, row in rows.items()} == {"clip.mp4": 9, "image.png": 1}
     for stem, row, latent_frames in (("clip", rows["clip.mp4"], 2), ("image", rows["image.png"], 1)):
@@ -52,24 +56,24 @@ def test_bits_and_figures(sources, tmp_path):
 def test_more_bits_are_spent(sources, tmp_path):
     for bits in (2, 8):
         arguments = ("--input", "in/clip.mp4", "--bits", str(bits), "--output_path", f"out{bits}")
-        run(TOOL, *arguments, cwd=tmp_path)
+        call_script(TOOL, *arguments, cwd=tmp_path)
     few, many = (json.loads((tmp_path / f"out{bits}" / "metrics.json").read_text())["clips"][0] for bits in (2, 8))
     assert few["crf"] > many["crf"] and few["psnr"] < many["psnr"] and few["bits_per_pixel"] < many["bits_per_pixel"]
 
 
 def test_a_damaged_clip_is_named_and_the_others_are_measured(sources, tmp_path):
     (sources / "broken.mp4").write_bytes(b"no video")
-    done = run(TOOL, "--input", "in", "--output_path", "out", cwd=tmp_path, code=2)
+    done = call_script(TOOL, "--input", "in", "--output_path", "out", cwd=tmp_path, code=2)
     report = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert [row["file"] for row in report["clips"]] == ["clip.mp4", "image.png"]
     assert list(report["failed"]) == ["broken.mp4"] and "broken.mp4" in done.stdout + done.stderr
 
 
 def test_wrong_input_is_refused(sources, tmp_path):
-    check_one_line_error(run(TOOL, "--input", "in", "--bits", "0", cwd=tmp_path, code=2), "bits=0")
-    check_one_line_error(run(TOOL, "--input", "nowhere", cwd=tmp_path, code=2), "nowhere")
+    check_one_line_error(call_script(TOOL, "--input", "in", "--bits", "0", cwd=tmp_path, code=2), "bits=0")
+    check_one_line_error(call_script(TOOL, "--input", "nowhere", cwd=tmp_path, code=2), "nowhere")
     before = (sources / "clip.mp4").read_bytes()
     onto_itself = ("--input", "in/clip.mp4", "--output_path", "in")
-    check_one_line_error(run(TOOL, *onto_itself, cwd=tmp_path, code=2), "clip.mp4", "would be written over")
+    check_one_line_error(call_script(TOOL, *onto_itself, cwd=tmp_path, code=2), "clip.mp4", "would be written over")
     assert (sources / "clip.mp4").read_bytes() == before
     assert not (tmp_path / "h264" / "metrics.json").exists()

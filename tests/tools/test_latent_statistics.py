@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import check_one_line_error, run
+from calls import call_script
+from conftest import check_one_line_error
 
 from mg.io.latents import Header, Latents, write_latents
 
@@ -23,7 +24,7 @@ def test_figures_are_those_of_all_values_at_once(tmp_path):
         write_latents(tmp_path / "cache" / f"{clip}.safetensors", Latents(HEADER, {"mean": mean, "std": std}))
         means.append(mean.reshape(4, -1).astype(np.float64))
         variances.append(std.reshape(4, -1).astype(np.float64) ** 2)
-    done = run(TOOL, "--input", "cache", "--output_path", "figures.json", cwd=tmp_path)
+    done = call_script(TOOL, "--input", "cache", "--output_path", "figures.json", cwd=tmp_path)
     figures = json.loads((tmp_path / "figures.json").read_text())
     mean, variance = np.concatenate(means, 1), np.concatenate(variances, 1)
     std = np.sqrt((mean**2 + variance).mean(1) - mean.mean(1) ** 2)
@@ -40,16 +41,35 @@ def test_figures_are_those_of_all_values_at_once(tmp_path):
     assert f"| all | {mean.mean():.5f} |" in done.stdout
 
 
-@pytest.mark.parametrize(
-    "changes, shape, words", [({"weights_sha256": "cd"}, 4, "other weights"), ({"kind": "codes"}, 4, "integer codes")]
-)
-def test_what_does_not_belong_together_is_refused(tmp_path, changes, shape, words):
-    z = np.random.default_rng(0).standard_normal((shape, 1, 4, 5)).astype(np.float32)
-    write_latents(tmp_path / "a.safetensors", Latents(replace(HEADER, kind="sample"), {"z": z}))
-    if "kind" in changes:
-        latents = Latents(replace(HEADER, dtype="int32", **changes), {"codes": z.astype(np.int32)})
-    else:
-        latents = Latents(replace(HEADER, kind="sample", **changes), {"z": z})
-    write_latents(tmp_path / "b.safetensors", latents)
-    check_one_line_error(run(TOOL, "--input", ".", cwd=tmp_path, code=2), words)
+def write_codes(path, codes, **changes):
+    header = replace(HEADER, kind="codes", dtype="int32", **changes)
+    write_latents(path, Latents(header, {"codes": np.asarray(codes, np.int32).reshape(1, 1, 4, 5)}))
+
+
+def test_figures_of_codes_are_those_of_all_at_once(tmp_path):
+    codes = [[7] * 10 + [3] * 10, [7] * 15 + [5] * 5]
+    for name, of_clip in zip("ab", codes):
+        write_codes(tmp_path / "cache" / f"{name}.safetensors", of_clip)
+    done = call_script(TOOL, "--input", "cache", "--output_path", "figures.json", cwd=tmp_path)
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    shares = np.array([25, 10, 5]) / 40
+    assert (figures["files"], figures["values"], figures["different"]) == (2, 40, 3)
+    assert figures["entropy_bits"] == pytest.approx(-(shares * np.log2(shares)).sum())
+    assert figures["perplexity"] == pytest.approx(np.prod(shares**-shares))
+    assert "3 different ones" in done.stdout
+
+
+@pytest.mark.parametrize("first", ["latents", "codes"])
+@pytest.mark.parametrize("changes, words", [({"weights_sha256": "cd"}, "other weights"), (None, "unlike files before")])
+def test_what_does_not_belong_together_is_refused(tmp_path, first, changes, words):
+    def write(name, kind, **changes):
+        if kind == "codes":
+            return write_codes(tmp_path / name, range(20), **changes)
+        z = np.random.default_rng(0).standard_normal((4, 1, 4, 5)).astype(np.float32)
+        return write_latents(tmp_path / name, Latents(replace(HEADER, kind="sample", **changes), {"z": z}))
+
+    other = {"latents": "codes", "codes": "latents"}[first]
+    write("a.safetensors", first)
+    write("b.safetensors", other if changes is None else first, **(changes or {}))
+    check_one_line_error(call_script(TOOL, "--input", ".", cwd=tmp_path, code=2), words)
     assert not (tmp_path / "latent_statistics.json").exists()

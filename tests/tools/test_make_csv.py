@@ -1,7 +1,8 @@
 """CSV files for a folder: UCF-101's official split, or one by seed."""
 
 import pytest
-from conftest import check_one_line_error, run
+from calls import call_script
+from conftest import check_one_line_error
 
 from mg.data.file_lists import MEDIA, read_csv
 from mg.data.split import seeded_split
@@ -26,7 +27,9 @@ def ucf(tmp_path):
 
 
 def make(folder, *more, code=0):
-    return run("tools/make_csv.py", "--video_folder", "UCF-101", "--output_path", "out", *more, cwd=folder, code=code)
+    return call_script(
+        "tools/make_csv.py", "--video_folder", "UCF-101", "--output_path", "out", *more, cwd=folder, code=code
+    )
 
 
 def listed(folder):

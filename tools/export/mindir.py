@@ -1,7 +1,7 @@
-"""Export the encoder and the decoder of a TAE as MindIR, each for one shape.
+"""Export the encoder and the decoder of a model as MindIR, each for one shape.
 
-encoder.mindir: clip (B, 3, T, H, W) in [-1, 1] -> mean, logvar (B, z, ceil(T/8), ceil(H/8), ceil(W/8)) in fp32.
-decoder.mindir: latents (B, z, t, h, w), unscaled -> clip (B, 3, 8t, 8h, 8w) in fp32, not clipped to [-1, 1].
+encoder.mindir: clip (B, 3, T, H, W) in [-1, 1] -> raw output in fp32, of a TAE mean and logvar (B, z, t, h, w).
+decoder.mindir: latents (B, z, t, h, w), unscaled -> clip (B, 3, T, H, W) in fp32, not clipped to [-1, 1].
 export.json: shapes and types of both, the weights' SHA-256, and what latents are scaled and shifted by.
 
 The inputs have the compute type. Load with mindspore.load and run with nn.GraphCell, on the kind of device it was
@@ -15,20 +15,20 @@ import json
 from pathlib import Path
 
 import mindspore as ms
-from mg.models.tae.inputs import MIN_SIZE
 from mindspore import Tensor, nn, ops
 
 from mg import cli, runtime
 from mg.checks import require_whole
 from mg.errors import InputError
 from mg.files import make_folder, sha256, whole_file
-from mg.inference.options import MAX_SIZE
-from mg.models.tae.tae import DEFAULT_WEIGHTS, TemporalAutoencoder
+from mg.io.frames import SIDES
+from mg.models import families
+from mg.models.autoencoder import Autoencoder
 
 
 def parse_args() -> argparse.Namespace:
     parser = cli.ArgumentParser(description=__doc__)
-    parser.add_argument("--ckpt_path", default=DEFAULT_WEIGHTS, help="weights of a TAE (default: the shipped model)")
+    parser.add_argument("--ckpt_path", help="weights of any family (default: those that ship with mg)")
     parser.add_argument("--output_path", default="exported", help="folder for the three files (default: %(default)s)")
     parser.add_argument("--frames", type=int, default=16, help="of a clip; 1 for images (default: %(default)s)")
     parser.add_argument("--size", type=int, nargs=2, default=(256, 256), metavar=("H", "W"), help="(default: 256 256)")
@@ -40,21 +40,21 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def check_shape(frames: int, size: tuple[int, int], batch_size: int) -> None:
-    require_whole("frames", frames, 1)
-    require_whole("batch_size", batch_size, 1)
-    if not all(MIN_SIZE <= side <= MAX_SIZE for side in size):
-        raise InputError(f"size={size[0]} {size[1]} must be from {MIN_SIZE} to {MAX_SIZE}; choose another")
+def check_shape(args: argparse.Namespace, least: int) -> None:
+    require_whole("frames", args.frames, 1)
+    require_whole("batch_size", args.batch_size, 1)
+    if not all(least <= side <= SIDES[1] for side in args.size):
+        raise InputError(f"size={args.size[0]} {args.size[1]} must be from {least} to {SIDES[1]}; choose another")
 
 
-def shapes(tae: TemporalAutoencoder, clip: tuple[int, ...]) -> dict[str, dict[str, list]]:
+def shapes(model: Autoencoder, clip: tuple[int, ...]) -> dict[str, dict[str, list]]:
     """What goes into each network and what comes out, for clips of shape (B, 3, T, H, W)."""
     batch, _, frames, *size = clip
-    small = [-(-side // tae.space_compression) for side in size]
-    latents = [batch, tae.config["z_channels"], tae.latent_frames(frames), *small]
-    decoded = [batch, 3, tae.frames(latents[2]), *(side * tae.space_compression for side in small)]
+    small = [-(-side // model.space_compression) for side in size]
+    latents = [batch, model.channels_in_latent, model.window_latents(frames), *small]
+    decoded = [batch, 3, model.window_frames(latents[2]), *(side * model.space_compression for side in small)]
     return {
-        "encoder": {"input": list(clip), "outputs": [latents, latents]},
+        "encoder": {"input": list(clip), "outputs": [latents] * len(model.latents.outputs)},
         "decoder": {"input": latents, "outputs": [decoded]},
     }
 
@@ -69,24 +69,25 @@ def export(network: nn.Cell, example: Tensor, path: Path) -> str:
 
 def main() -> None:
     args = parse_args()
-    check_shape(args.frames, tuple(args.size), args.batch_size)
     runtime.setup(args.device_target)
     folder = make_folder(args.output_path)
-    tae = TemporalAutoencoder(pretrained=args.ckpt_path, dtype=args.dtype)
+    model = families.load(args.ckpt_path, args.dtype)
+    check_shape(args, model.min_size)
     about = {
-        "weights_sha256": sha256(args.ckpt_path),
-        "scaling_factor": tae.config["scaling_factor"],
-        "shift_factor": tae.config["shift_factor"],
-        "input_dtype": str(tae.compute_dtype),
+        "family": model.family,
+        "weights_sha256": sha256(model.weights_path),
+        "scaling_factor": model.factors.scaling,
+        "shift_factor": model.factors.shift,
+        "input_dtype": str(model.compute_dtype),
         "output_dtype": "Float32",
         "device_target": args.device_target,
         "mindspore": ms.__version__,
-        **shapes(tae, (args.batch_size, 3, args.frames, *args.size)),
+        **shapes(model, (args.batch_size, 3, args.frames, *args.size)),
     }
     for name in ("encoder", "decoder"):
         path = folder / f"{name}.mindir"
-        example = ops.zeros(tuple(about[name]["input"]), tae.compute_dtype)
-        about[name]["sha256"] = export(getattr(tae, name), example, path)
+        example = ops.zeros(tuple(about[name]["input"]), model.compute_dtype)
+        about[name]["sha256"] = export(getattr(model, name), example, path)
         print(f"{name}  {path}: {about[name]['input']} -> {about[name]['outputs']}")
     with whole_file(folder / "export.json") as part:
         part.write_text(json.dumps(about, indent=2) + "\n")

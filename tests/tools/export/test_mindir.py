@@ -5,7 +5,8 @@ import json
 import mindspore as ms
 import numpy as np
 import pytest
-from conftest import check_one_line_error, random_clip, run
+from calls import call_script
+from conftest import check_one_line_error, random_clip
 from mindspore import nn
 
 from mg.files import sha256
@@ -16,7 +17,7 @@ TOOL = "tools/export/mindir.py"
 def test_exported_graphs_are_the_model(random_nano, tmp_path):
     random_nano.save(tmp_path / "nano.safetensors")
     flags = ("--ckpt_path", "nano.safetensors", "--frames", 5, "--size", 17, 20, "--batch_size", 2)
-    run(TOOL, *flags, "--output_path", "out", cwd=tmp_path)
+    call_script(TOOL, *flags, "--output_path", "out", cwd=tmp_path)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "decoder.mindir",
         "encoder.mindir",
@@ -57,5 +58,5 @@ def test_exported_graphs_are_the_model(random_nano, tmp_path):
 )
 def test_what_cannot_be_exported_is_one_line_and_leaves_nothing(tmp_path, flags, words):
     (tmp_path / "a_file").touch()
-    check_one_line_error(run(TOOL, *flags, cwd=tmp_path, code=2), *words)
+    check_one_line_error(call_script(TOOL, *flags, cwd=tmp_path, code=2), *words)
     assert not list(tmp_path.rglob("*.mindir"))
