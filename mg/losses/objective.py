@@ -107,6 +107,9 @@ def objective_config(terms: tuple[Term, ...] = ()) -> type:
     for term in rows:
         fields.append((term.key, _WEIGHT, setting(term.weight, f"weight: {term.help}", 0)))
         fields += term.settings
+    twice = {term.key for term in rows if sum(other.name == term.name for other in rows) > 1}
+    if twice:
+        raise ValueError(f"{', '.join(twice)}: two terms have that name, which comes twice")
     about = "Terms of the loss.\n\nA weight is a number, or three for one that moves: from, to, steps. 0 is off."
     namespace = {"terms": rows, "__doc__": about}
     return make_dataclass("ObjectiveConfig", fields, bases=(_Weights,), namespace=namespace, frozen=True)

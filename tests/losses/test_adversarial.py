@@ -22,6 +22,23 @@ def test_hinge_by_hand():
     assert float(adversarial.generator_hinge(real)) == -0.5
 
 
+def test_non_saturating_by_hand():
+    real, fake = tensor(2.0, -1.0), tensor(-3.0, 0.0, 50.0)
+    of_real, of_fake = np.log1p(np.exp([-2.0, 1.0])), np.log1p(np.exp([-3.0, 0.0, 50.0]))
+    expected = of_real.mean() + of_fake.mean()
+    assert float(adversarial.discriminator_non_saturating(real, fake)) == pytest.approx(expected, rel=1e-6)
+    assert float(adversarial.generator_non_saturating(fake)) == pytest.approx(
+        np.log1p(np.exp([3.0, 0.0, -50.0])).mean(), rel=1e-6
+    )
+
+
+def test_softplus_has_its_gradient_everywhere():
+    x = np.array([-200.0, -20.0, -1.0, 0.0, 1.0, 19.9, 20.1, 200.0])
+    gradient = ms.grad(adversarial.softplus)(Tensor(x.astype(np.float32))).asnumpy()
+    np.testing.assert_allclose(gradient, 1 / (1 + np.exp(-x)), rtol=1e-5, atol=1e-12)
+    np.testing.assert_allclose(adversarial.softplus(tensor(*x)).asnumpy(), np.logaddexp(0, x), rtol=1e-5, atol=1e-8)
+
+
 @pytest.mark.parametrize(
     "reconstruction, adversarial_norm, expected", [(3.0, 2.0, 1.5), (0.0, 2.0, 0.0), (5.0, 0.0, 10.0), (0.0, 0.0, 0.0)]
 )
@@ -59,7 +76,7 @@ def kind(request):
 @pytest.fixture(scope="module")
 def discriminator(kind):
     np.random.seed(0)
-    return DISCRIMINATORS[kind](channels=8)
+    return DISCRIMINATORS[kind](8, (3, 4, 16, 16))
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 1, 16, 16), (1, 3, 9, 40, 24), (1, 3, 2, 8, 9)])
@@ -102,7 +119,7 @@ def test_the_gradient_reaches_every_parameter_and_the_clip(discriminator):
 
 def test_some_steps_of_training_tell_two_kinds_of_clips_apart(kind):
     np.random.seed(0)
-    network = DISCRIMINATORS[kind](channels=8)
+    network = DISCRIMINATORS[kind](8, (3, 4, 16, 16))
     optimizer = nn.Adam(network.trainable_params(), 2e-3)
     real = random_clip(1, 3, 2, 16, 16)
     fake = Tensor(random_clip(1, 3, 2, 4, 4).asnumpy().repeat(4, 3).repeat(4, 4))

@@ -7,9 +7,11 @@ from conftest import random_clip
 from mindspore import ParameterTuple, Tensor, nn
 from toy import RATES, Discriminator, batch_of, parts_of
 
+from mg.errors import InputError
 from mg.losses.adversarial import by_clip, gradient_penalty
 from mg.training import checkpoint
 from mg.training.checkpoint import Progress
+from mg.training.config import AdversarialConfig
 from mg.training.discriminate import R1Gradients
 from mg.training.learn import Learner
 
@@ -101,3 +103,27 @@ def test_a_discriminator_learns_with_both_losses():
         learner = Learner(parts_of(disc_loss=loss, disc_weight_mode="constant", disc_weight=1e-3))
         losses = [learner.step(number, [batch_of(2)], RATES)[0]["discriminator"] for number in range(30)]
         assert losses[-1] < losses[0], loss
+
+
+@pytest.mark.parametrize(
+    "field, value",
+    [
+        ("disc_kind", "video"),
+        ("disc_loss", "wasserstein"),
+        ("disc_weight_mode", "fixed"),
+        ("disc_start", -1),
+        ("disc_channels", 12),
+        ("disc_channels", 0),
+        ("r1_interval", 0),
+        ("lecam_weight", -0.1),
+    ],
+)
+def test_wrong_settings_are_named(field, value):
+    with pytest.raises(InputError, match=f"{field}={value!r}"):
+        AdversarialConfig(**{field: value})
+
+
+def test_averages_that_would_never_move_are_refused():
+    for field, value in (("lecam_decay", 1.0), ("disc_betas", (0.9, 1.0))):
+        with pytest.raises(InputError, match=f"{field}: .*never move"):
+            AdversarialConfig(**{field: value})

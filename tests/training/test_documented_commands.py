@@ -9,8 +9,8 @@ from dataclasses import fields
 import pytest
 from conftest import ROOT, run
 
-from mg.config import build, read_recipe
-from mg.training.loop import RECIPE
+from mg.config import read_recipe
+from mg.training.recipe import Recipe, recipe_classes
 
 TEXT = (ROOT / "docs" / "training.md").read_text()
 BLOCKS = re.findall(r"```\n(.*?)```", TEXT, re.DOTALL)
@@ -46,15 +46,15 @@ def test_there_are_commands():
     "path", sorted((ROOT / "configs" / "tae" / "train").rglob("*.yaml")), ids=lambda path: path.name
 )
 def test_recipes_are_whole(path):
-    training, data, objective = build(RECIPE, read_recipe(path), {"video_folder": "clips"})
-    assert training.model == "tae"
-    assert data.image_size
-    assert objective.weights
+    chosen = Recipe.of(read_recipe(path), {"video_folder": "clips"})
+    assert chosen.training.model == "tae"
+    assert chosen.data.image_size
+    assert chosen.objective.weights
 
 
 def test_every_key_is_documented():
     text = TEXT + (ROOT / "docs" / "losses.md").read_text()
-    keys = [field.name for config in RECIPE for field in fields(config)]
+    keys = [field.name for config in recipe_classes() for field in fields(config)]
     assert len(keys) > 50
     assert not [key for key in keys if f"`{key}`" not in text]
 

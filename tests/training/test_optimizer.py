@@ -29,8 +29,8 @@ def parameters():
     return [Parameter(Tensor(a), name=name) for name, a in zip(SHAPES, arrays(0))]
 
 
-def adamw(weights, eps=1e-8):
-    return AdamW(weights, MULTIPLIERS, DECAYS, BETAS, eps)
+def adamw(weights, betas=BETAS):
+    return AdamW(weights, MULTIPLIERS, DECAYS, betas)
 
 
 def with_rules(optimizer):
@@ -45,16 +45,16 @@ def bits(cell):
     return {p.name: p.asnumpy().tobytes() for p in cell.get_parameters()}
 
 
-def expected_adamw(steps, eps=1e-8, rate=0.01):
+def expected_adamw(steps, betas=BETAS, eps=1e-8, rate=0.01):
     """Weights after the gradients of `steps`, one parameter at a time, from the paper's formula."""
     weights = [w.astype(np.float64) for w in arrays(0)]
     for i, (multiplier, decay) in enumerate(zip(MULTIPLIERS, DECAYS)):
         mean = square = 0.0
         for t, gradients in enumerate(steps, 1):
             g = gradients[i].astype(np.float64)
-            mean = BETAS[0] * mean + (1 - BETAS[0]) * g
-            square = BETAS[1] * square + (1 - BETAS[1]) * g**2
-            direction = (mean / (1 - BETAS[0] ** t)) / (np.sqrt(square / (1 - BETAS[1] ** t)) + eps)
+            mean = betas[0] * mean + (1 - betas[0]) * g
+            square = betas[1] * square + (1 - betas[1]) * g**2
+            direction = (mean / (1 - betas[0] ** t)) / (np.sqrt(square / (1 - betas[1] ** t)) + eps)
             weights[i] = weights[i] - rate * multiplier * (direction + decay * weights[i])
     return weights
 
@@ -64,12 +64,13 @@ def assert_close(weights, expected, atol=1e-6):
         np.testing.assert_allclose(weight.asnumpy(), wanted, rtol=0, atol=atol)
 
 
-def test_five_steps_of_adamw(mode):
+@pytest.mark.parametrize("betas", [BETAS, (0.0, 0.99)])
+def test_five_steps_of_adamw(mode, betas):
     weights, steps = parameters(), [arrays(seed, scale=10.0 ** (seed - 3)) for seed in range(1, 6)]
-    optimizer = adamw(weights)
+    optimizer = adamw(weights, betas)
     for gradients in steps:
         apply(optimizer, gradients)
-    assert_close(weights, expected_adamw(steps))
+    assert_close(weights, expected_adamw(steps, betas))
     assert float(optimizer.steps.asnumpy()) == 5
 
 

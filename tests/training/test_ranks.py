@@ -23,16 +23,16 @@ EVERY_RANK_SAVES = """
 go = loop.Run.go
 def saving(run):
     code = go(run)
-    run.parts.model.save(run.folder.parent / f"rank{run.rank}.safetensors")
+    run.parts.model.save(run.folder.path.parent / f"rank{run.share.rank}.safetensors")
     return code
 loop.Run.go = saving
 """
 RANK_1_DIES = """
 learn = loop.Run._learn
-def dying(run, step):
-    if run.rank == 1 and step.number == 1:
+def dying(run, step, stop):
+    if run.share.rank == 1 and step.number == 1:
         raise RuntimeError("rank 1 has died of this")
-    return learn(run, step)
+    return learn(run, step, stop)
 loop.Run._learn = dying
 """
 

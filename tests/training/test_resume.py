@@ -17,14 +17,15 @@ from mg.errors import InputError
 from mg.models import weights
 from mg.models.weights import TensorFile
 from mg.training import checkpoint
-from mg.training.loop import lock, train
+from mg.training.folder import lock
+from mg.training.loop import train
 
 # Few trained parameters compile in half the time.
 FEW = {"freeze": ("decoder*", "encoder.middle*")}
 
 
-def checkpoint(folder):
-    return TensorFile(state.latest(folder / "checkpoints"))
+def newest(folder):
+    return TensorFile(checkpoint.latest(folder / "checkpoints"))
 
 
 def lines(folder):
@@ -34,7 +35,7 @@ def lines(folder):
 
 
 def check_equal(one, other):
-    a, b = checkpoint(one), checkpoint(other)
+    a, b = newest(one), newest(other)
     assert set(a) == set(b)
     for name in a:
         np.testing.assert_array_equal(a[name], b[name], err_msg=name)
@@ -57,7 +58,7 @@ def check_equal(one, other):
 def test_three_steps_and_three_more_are_six(tmp_path, changes):
     assert train(recipe(tmp_path, max_steps=6, **changes), tmp_path / "six") == 0
     shutil.copytree(tmp_path / "six", tmp_path / "three")  # as if killed after the third step's checkpoint
-    state.latest(tmp_path / "three" / "checkpoints").unlink()
+    checkpoint.latest(tmp_path / "three" / "checkpoints").unlink()
     kept = (tmp_path / "six" / "metrics.jsonl").read_text().splitlines(keepends=True)[:3]
     killed = ['{"step": 3, "total": 1e9}\n', '{"step": 4, "to']  # what may be left behind
     (tmp_path / "three" / "metrics.jsonl").write_text("".join(kept + killed))
@@ -83,7 +84,7 @@ def test_what_cannot_be_resumed_is_refused(tmp_path):
         train(recipe(tmp_path, learning_rate=0.5, **FEW), folder, resume=True)
     with pytest.raises(InputError, match="no checkpoint of a training"):
         train(recipe(tmp_path), tmp_path / "other", resume=str(folder / "last.safetensors"))
-    path, file = state.latest(folder / "checkpoints"), checkpoint(folder)
+    path, file = checkpoint.latest(folder / "checkpoints"), newest(folder)
     header = {**file.header, "config": {k: v for k, v in file.header["config"].items() if k != "moving_image_ratio"}}
     weights.save_file(dict(file), path, {"mg": json.dumps(header)})  # by a version that did not have the key
     with pytest.raises(InputError, match=r"moving_image_ratio: 0\.0 became 0\.5"):
@@ -96,7 +97,7 @@ def test_what_cannot_be_resumed_is_refused(tmp_path):
 
 def test_a_full_disk_ends_the_run_and_leaves_the_last_checkpoint_whole(tmp_path, monkeypatch):
     folder = tmp_path / "run"
-    real = state.weights.save_file
+    real = checkpoint.weights.save_file
 
     def full(tensors, path, metadata):
         if json.loads(metadata["mg"]).get("progress", {}).get("position", {}).get("step") == 2:
@@ -105,11 +106,11 @@ def test_a_full_disk_ends_the_run_and_leaves_the_last_checkpoint_whole(tmp_path,
             raise OSError(28, "No space left on device")
         real(tensors, path, metadata)
 
-    monkeypatch.setattr(state.weights, "save_file", full)
+    monkeypatch.setattr(checkpoint.weights, "save_file", full)
     with pytest.raises(InputError, match=r"step_00000002.*No space left on device"):
         train(recipe(tmp_path, checkpoint_interval=1, **FEW), folder)
     assert [path.name for path in (folder / "checkpoints").iterdir()] == ["step_00000001.safetensors"]
-    assert checkpoint(folder).header["progress"]["position"]["step"] == 1
+    assert newest(folder).header["progress"]["position"]["step"] == 1
 
 
 def test_sigterm_saves_and_the_run_goes_on_from_there(tmp_path):
@@ -127,11 +128,11 @@ def test_sigterm_saves_and_the_run_goes_on_from_there(tmp_path):
     assert process.returncode == 130, message
     assert "saved" in message
     assert "SIGTERM" in (tmp_path / "run" / "train.log").read_text()
-    done = checkpoint(tmp_path / "run").header["progress"]["position"]["step"]
+    done = newest(tmp_path / "run").header["progress"]["position"]["step"]
     assert done >= 3
     assert len(lines(tmp_path / "run")) == done
     run(*command, "--resume", "True", "--max_steps", done + 2, cwd=tmp_path)
-    assert checkpoint(tmp_path / "run").header["progress"]["position"]["step"] == done + 2
+    assert newest(tmp_path / "run").header["progress"]["position"]["step"] == done + 2
     assert [record["step"] for record in lines(tmp_path / "run")] == list(range(done + 2))
 
 
@@ -143,7 +144,7 @@ def test_bad_clips_are_named_counted_and_remembered(tmp_path):
     csv = str(tmp_path / "list.csv")
     folder = tmp_path / "run"
     assert train(recipe(tmp_path, max_bad_share=0.5, csv_path=csv, max_steps=4, checkpoint_interval=2), folder) == 0
-    progress = checkpoint(folder).header["progress"]
+    progress = newest(folder).header["progress"]
     assert {path.rpartition("/")[2] for path in progress["bad_files"]} == {"3.mp4", "missing.mp4"}
     assert progress["replaced"] == sum(record["replaced"] for record in lines(folder)) == 2
     listed = (folder / "bad_files.txt").read_text().splitlines()
@@ -206,6 +207,6 @@ def test_what_would_fail_late_fails_at_the_start(tmp_path):
 @pytest.mark.parametrize("header", [{}, {"progress": 5}, {"progress": {"position": 5}}, {"progress": {"more": 1}}])
 def test_a_damaged_header_is_one_error(tmp_path, header):
     path = tmp_path / "step_00000001.safetensors"
-    weights.write(path, {}, {"family": state.FAMILY, "config": {}, **header})
+    weights.write(path, {}, {"family": checkpoint.FAMILY, "config": {}, **header})
     with pytest.raises(InputError, match="damaged"):
-        state.load(path, {}, {}, (), {})
+        checkpoint.load(path, {}, {}, {})
