@@ -18,12 +18,11 @@ from mindspore.train.mind_ir_pb2 import ModelProto
 from mg import runtime
 from mg.config import write_recipe
 from mg.models.lpips import network
-from mg.losses.objective import ObjectiveConfig
 from mg.models.tae.tae import TemporalAutoencoder
-from mg.models.tiling.stream import Tiles
-from mg.training.config import TrainingConfig
+from mg.models.tiling.tiles import Tiles
 from mg.training.build import Parts
-from mg.training.checkpoint import Progress
+from mg.training.learn import Batch, Learner, Rates
+from mg.training.recipe import Recipe
 
 # Enough channels for the first convolutions to be joined, as they are in the full model.
 SMALL = {"ch": 24, "ch_mult": [1, 2], "num_res_blocks": 1, "z_channels": 4, "norm_num_groups": 2}
@@ -59,28 +58,31 @@ def infer(dtype, *frames):
         mean = tae.encode(random_clip(1, 3, *(() if count is None else (count,)), 17, 20), seed=0)[1]
         assert tae.decode(mean).shape[-2:] == (18, 20)
     assert tae.graphs == 2 * len(frames)
-    return [("E", tae.encoder), ("D", tae.decoder)]
+    return compiled(tae)
 
 
 def infer_in_tiles(dtype):
     """(where, network) of tiles with shared statistics, in the form that upstream's weights need."""
     tae = TemporalAutoencoder({**SMALL, **UPSTREAM}, dtype=dtype)
-    tae.use_tile, tae.tiles = True, Tiles(4, 0, 4, 2, 16, 8, shared_statistics=True)
+    tae.use_tile, tae.tiles = True, Tiles(4, 0, 8, 4, 2, 16, 8, shared_statistics=True)
     tae.decode(tae.encode(random_clip(1, 3, 4, 17, 24), seed=0)[1])
-    encoder, decoder = tae._twins.values()
-    return [("E", encoder), ("D", decoder)]
+    return compiled(tae)
 
 
-def train(folder, dtype, objective, **training):
-    """(where, graph) of a step and, where there is one, of the discriminator's step and its weight."""
+def compiled(tae):
+    """(where, graph) of the networks."""
+    return [(key[0].upper(), graph) for key, graph in tae._graphs.items() if graph.compile_cache]
+
+
+def train(folder, dtype, **changes):
+    """(where, graph) of a step, and of the discriminator's where there is one."""
     write_recipe(folder / "model.yaml", SMALL)
-    recipe = TrainingConfig(model_config=str(folder / "model.yaml"), dtype=dtype, freeze=FROZEN, **training)
-    parts = Parts(recipe, objective, 1)
-    clip = random_clip(1, 3, 5, 17, 20)
-    parts.learn(clip, random_clip(*parts.forward.noise_shape(clip.shape)), 1e-3, 1e-3, 0, Progress())
-    parts.finish(1e-3)
-    graphs = (parts.step, parts.accumulate, parts.discriminator_step, parts.balance)
-    return [("T", graph) for graph in graphs if graph is not None]
+    model = {"model_config": str(folder / "model.yaml"), "video_folder": "none", "dtype": dtype, "freeze": FROZEN}
+    parts, micro_batches = Parts(Recipe.of({**model, **changes})), changes.get("gradient_accumulation_steps", 1)
+    learner, clip = Learner(parts, micro_batches), random_clip(1, 3, 5, 17, 20)
+    noises = tuple(random_clip(*shape) for shape in parts.forward.noise_shapes(clip.shape))
+    learner.step(0, [Batch(clip, noises)] * micro_batches, Rates(1e-3, 1e-3))
+    return [("T", cell) for cell in learner.cells if cell.compile_cache]
 
 
 def read(cells):
@@ -111,22 +113,22 @@ def inference():
 def ascend(inference, tmp_path_factory):
     """These, and training with all that a recipe can switch on."""
     folder = tmp_path_factory.mktemp("ascend")
-    lpips.write(folder / "lpips.safetensors", lpips.Distance("vgg"), biases=True)
-    adversarial = {"disc_weight": 0.5, "disc_kind": "clip", "disc_channels": 8, "lecam_weight": 0.1}
+    network.write(folder / "lpips.safetensors", network.Distance("vgg"), biases=True)
+    adversarial = {"disc_weight": 0.5, "disc_kind": "clip", "disc_channels": 8, "lecam_weight": 0.1, "r1_weight": 1.0}
     terms = {"lpips_weights": str(folder / "lpips.safetensors"), "use_outlier_penalty_loss": True, **adversarial}
-    plain = ObjectiveConfig(perceptual_weight=0.0, squared_error_weight=1.0)
+    plain = {"perceptual_weight": 0.0, "squared_error_weight": [1.0, 0.5, 9], "optimizer": "muon"}
     extras = {"ema_decay": 0.5, "gradient_accumulation_steps": 2, "recompute": True}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runtime, "on_cpu", lambda: False)
-        by_adamw = train(folder, "fp16", ObjectiveConfig(**terms), **extras)
-        return read(inference + by_adamw + train(folder, "fp16", plain, optimizer="muon"))
+        by_adamw = train(folder, "fp16", **terms, **extras)
+        return read(inference + by_adamw + train(folder, "fp16", **plain))
 
 
 @pytest.fixture(scope="module")
 def cpu(tmp_path_factory):
     """Inference and a step of L1 and KL, compiled as a CPU runs them."""
-    objective = ObjectiveConfig(perceptual_weight=0.0)
-    return read(infer("fp32", 5) + train(tmp_path_factory.mktemp("cpu"), "fp32", objective, ema_decay=0.5))
+    step = train(tmp_path_factory.mktemp("cpu"), "fp32", perceptual_weight=0.0, ema_decay=0.5)
+    return read(infer("fp32", 5) + step)
 
 
 def listed():

@@ -84,10 +84,15 @@ class Learner:
         return sums
 
     @property
+    def cells(self) -> tuple[nn.Cell, ...]:
+        """What graphs are compiled of."""
+        own = (cell for cell in (self.whole, self.add, self.finish) if cell is not None)
+        return (*own, *(() if self.adversary is None else self.adversary.cells))
+
+    @property
     def graphs(self) -> int:
         """How many graphs were compiled so far."""
-        cells = (self.whole, self.add, self.finish, *(() if self.adversary is None else self.adversary.cells))
-        return sum(len(cell.compile_cache) for cell in cells if cell is not None)
+        return sum(len(cell.compile_cache) for cell in self.cells)
 
 
 class Draw:

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from conftest import ROOT, run
 
-from mg.config import build, read_recipe
+from mg.config import read_recipe
 from mg.io.image import read_image
 from mg.io.video import probe
 from mg.models.weights import TensorFile, named_parameters
-from mg.training.loop import RECIPE
 from mg.training.build import Parts
+from mg.training.recipe import Recipe
 
 RECIPE_FILE = ROOT / "configs" / "tae" / "train" / "smoke.yaml"
 # The mean loss of the first ten steps over that of the last ten.
@@ -41,8 +41,7 @@ def test_the_smoke_recipe_learns_and_reproduces_its_figures(shared, tmp_path):
     validations = [record for record in log if "validation_psnr" in record]
     assert validations[-1]["validation_psnr"] > validations[0]["validation_psnr"] > 10
 
-    training, _, objective = build(RECIPE, read_recipe(RECIPE_FILE), {"video_folder": str(clips)})
-    start = Parts(training, objective, 1).model
+    start = Parts(Recipe.of(read_recipe(RECIPE_FILE), {"video_folder": str(clips)})).model
     trained = TensorFile(folder / "last.safetensors")
     changed = [n for n, p in named_parameters(start).items() if np.abs(trained[n] - p.asnumpy()).max() > 1e-4]
     assert len(changed) > 0.9 * len(trained)

@@ -9,9 +9,9 @@ from conftest import random_clip
 from mindspore import Tensor, nn
 
 from mg.errors import InputError
-from mg.models.lpips import network
-from mg.models.lpips.network import LPIPS, Distance, Head, perceptual
+from mg.losses.perceptual import perceptual
 from mg.models import weights
+from mg.models.lpips.network import LPIPS, Distance, Head, write
 
 
 def golden_network(shared):
@@ -32,7 +32,7 @@ def golden_network(shared):
 
 @pytest.fixture
 def golden(shared, tmp_path):
-    lpips.write(tmp_path / "lpips.safetensors", golden_network(shared), biases=True)
+    write(tmp_path / "lpips.safetensors", golden_network(shared), biases=True)
     return LPIPS(tmp_path / "lpips.safetensors")
 
 
@@ -102,7 +102,7 @@ def test_other_weights_are_refused(tmp_path):
 
 
 def test_weights_without_biases_say_so_each_time(tmp_path, caplog):
-    lpips.write(tmp_path / "x.safetensors", Distance("vgg"), biases=False, dtype="fp16")
+    write(tmp_path / "x.safetensors", Distance("vgg"), biases=False, dtype="fp16")
     with caplog.at_level(logging.WARNING):
         assert not LPIPS(tmp_path / "x.safetensors").biases
     assert "not LPIPS" in caplog.text
