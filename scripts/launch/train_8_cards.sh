@@ -6,4 +6,4 @@ shift 2
 cards=${CARDS:-8}
 exec msrun --worker_num="$cards" --local_worker_num="$cards" --master_port="${PORT:-8118}" \
   --log_dir="$run/ranks" --join=True --cluster_time_out=600 \
-  scripts/train_tae.py --config "$recipe" --output_path "$run" --device_target Ascend "$@"
+  scripts/train.py --config "$recipe" --output_path "$run" --device_target Ascend "$@"

@@ -20,4 +20,4 @@ cards=${CARDS:-8}
 exec msrun --worker_num="$((hosts * cards))" --local_worker_num="$cards" --master_addr="$address" \
   --master_port="${PORT:-8118}" --node_rank="$node" --log_dir="$run/ranks_of_host_$node" --join=True \
   --cluster_time_out=600 \
-  scripts/train_tae.py --config "$recipe" --output_path "$run" --device_target Ascend "$@"
+  scripts/train.py --config "$recipe" --output_path "$run" --device_target Ascend "$@"

@@ -70,7 +70,7 @@ def test_launchers_pass_their_flags_on(tmp_path):
         command = ["bash", str(ROOT / "scripts" / "launch" / script), *words]
         return subprocess.run(command, env=environment, capture_output=True, text=True)
 
-    tail = "scripts/train_tae.py --config r.yaml --output_path run --device_target Ascend --batch_size 2"
+    tail = "scripts/train.py --config r.yaml --output_path run --device_target Ascend --batch_size 2"
     words = ("r.yaml", "run", "--batch_size", "2")
     assert launch("train_1_card.sh", *words).stdout.strip() == f"python {tail}"
     eight = launch("train_8_cards.sh", *words).stdout.strip()
