@@ -116,7 +116,10 @@ def _clips(
     model, plain = session.model, _read_outside(file)
     if plain is None:
         latents = read_latents(file)
-        header, z = latents.header, model.latents.restored(latents.arrays)
+        header = latents.header
+        if header.model not in (None, model.family):
+            raise InputError(f"'{file}' holds latents of {header.model}, but the weights are of {model.family}")
+        z = model.latents.restored(latents.arrays)
         factors = Factors(header.scaling_factor, header.shift_factor)
         yield (header, factors.unscale(z) if scaled else z), target
         return

@@ -56,8 +56,8 @@ def encode_files(
 
     Returns how many clips could not be used, of all ranks: each is named in the log and its rank's failed.json.
     """
-    output, (rank, ranks) = make_folder(output_path), place
     recipe = _recipe(session, options, storing)
+    output, (rank, ranks) = make_folder(output_path), place
     # Every rank looks at all files, so that one that is refused stops all ranks before any of them encodes.
     finished = {source.name for source in sources if _is_finished(output, source, recipe, storing.overwrite)}
     share = sources[rank::ranks]
@@ -175,5 +175,7 @@ def _refuse_other_name(output: Path, source: Source):
 
 
 def _listed(factor: object) -> object:
-    """A tuple as JSON has it."""
-    return list(factor) if isinstance(factor, tuple) else factor
+    """Factors as a header has them: a number, or a list of several."""
+    if not isinstance(factor, tuple):
+        return factor
+    return factor[0] if len(factor) == 1 else list(factor)

@@ -34,7 +34,9 @@ class Session:
         """What graphs for a clip depend on: clips of equal ones are computed by the same."""
         tiles = self.tiles if self.use_tile else self._whole_frames(height, width)
         window = frames if frames <= tiles.encode_tile else tiles.encode_tile + 2 * tiles.encode_context
-        return (tiles, window, *(min(side, tiles.spatial_tile) for side in (height, width)))
+        unit = self.model.space_compression
+        padded = (-(-side // unit) * unit for side in (height, width))
+        return (tiles, window, *(min(side, tiles.spatial_tile) for side in padded))
 
     def prepare(self, frames: int, height: int, width: int) -> bool:
         """Get ready for a clip of about so many frames; whether its graphs are yet to be compiled.

@@ -17,7 +17,7 @@ from mg.models.image_vae.config import ImageVAEConfig
 from mg.models.image_vae.decoder import Decoder
 from mg.models.image_vae.encoder import Encoder
 from mg.models.image_vae.names import OURS
-from mg.models.image_vae.read import can_read, open_foreign
+from mg.models.image_vae.read import FAMILY, can_read, open_foreign
 from mg.models.image_vae.stored import config_of
 from mg.models.layers.resnet import blocks_by_level
 from mg.models.tiling.tiles import Tiles
@@ -30,7 +30,7 @@ class ImageVAE(Autoencoder):
     config.json beside it if there is one: see `mg.models.image_vae.read.open_foreign`.
     """
 
-    family = "image_vae"
+    family = FAMILY
     config_type = ImageVAEConfig
     default_tiles = Tiles(encode_tile=8, encode_overlap=0, encode_context=0, decode_tile=8, decode_overlap=0)
 

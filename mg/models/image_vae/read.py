@@ -14,6 +14,8 @@ from mg.models.image_vae.stored import read_config_json
 from mg.models.names import below, find_file, to_ours
 from mg.models.weights import TensorFile
 
+FAMILY = "image_vae"
+
 
 class ForeignImageVAE(Mapping):
     """An image VAE as it lies on a disk: a mapping from our names to fp32 arrays, read one at a time.
@@ -47,11 +49,13 @@ def can_read(names: Collection[str]) -> bool:
 def open_foreign(source: TensorFile | Path | str) -> ForeignImageVAE:
     """Find out what an image VAE's file holds.
 
-    source: a file with diffusers' names, the folder that holds it, or an SD single-file checkpoint, of whose tensors
-    only those under `first_stage_model.` are read.
+    source: a file with diffusers' names, the folder that holds it, an SD single-file checkpoint, of whose tensors only
+    those under `first_stage_model.` are read, or a file of this family that was saved here.
     Raises InputError for anything else, and for a config.json beside it that is not an AutoencoderKL's.
     """
     file = source if isinstance(source, TensorFile) else TensorFile(find_file(source))
+    if file.header.get("family") == FAMILY:
+        return ForeignImageVAE(file, {name: name for name in file}, dict(file.header.get("config") or {}))
     whole = below(PREFIX, file)
     dialect = dialect_of(whole)
     if dialect not in RULES:

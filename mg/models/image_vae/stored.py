@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,9 @@ import numpy as np
 from mg.errors import InputError
 from mg.models.image_vae.config import ImageVAEConfig
 
-# (scaling, shift) by latent channels, for files without a config.json: SD 1.x and 2.x (not SDXL); SD3.5 (not SD3).
+logger = logging.getLogger(__name__)
+
+# (scaling, shift) by latent channels, for files without a config.json: those of SD 1.x and 2.x, and of SD3.5.
 _FACTORS = {4: (0.18215, 0.0), 16: (ImageVAEConfig.scaling_factor, ImageVAEConfig.shift_factor)}
 # Entries of a config.json that mean another network when they differ.
 _FIXED = {
@@ -71,6 +74,11 @@ def config_of(tensors: Mapping[str, np.ndarray], stored: Mapping[str, Any], sour
     sizes = sizes_of(tensors, source)
     require_same_sizes(stored, sizes, source)
     scaling, shift = factors_of(stored, _FACTORS.get(sizes.latent_channels, (1.0, 0.0)))
+    if "scaling_factor" not in stored:
+        logger.warning(
+            "%s: no config.json tells its factors: scaling %s and shift %s are taken, as %d latent channels suggest",
+            *(source, scaling, shift, sizes.latent_channels),
+        )
     return ImageVAEConfig(
         block_out_channels=sizes.channels,
         layers_per_block=sizes.blocks,

@@ -9,7 +9,7 @@ from safetensors.numpy import save_file
 from written_by_others import tensors_of, write_folder
 
 from mg.errors import InputError
-from mg.models import families
+from mg.models import families, weights
 from mg.models.image_vae.model import ImageVAE
 from mg.models.image_vae.names import dialect_of
 from mg.models.image_vae.read import open_foreign
@@ -206,3 +206,14 @@ def test_a_null_shift_is_none_in_an_inflated_model_too(tmp_path):
     done = inflate(write_folder(tmp_path, tensors_of(vae, "diffusers"), json.dumps(stored)))
     assert (done.tae.config["scaling_factor"], done.tae.config["shift_factor"]) == (0.5, 0)
     assert set(done.origins.values()) == {"config.json"}
+
+
+def test_an_image_vae_that_was_saved_here_is_inflated_too(vae, tmp_path):
+    plain = ImageVAE(dict(vae.config) | {"use_quant_conv": False, "use_post_quant_conv": False}, dtype="fp32")
+    plain.save(tmp_path / "vae.safetensors")
+    done = inflate(tmp_path / "vae.safetensors")
+    assert done.tae.config["scaling_factor"] == plain.config["scaling_factor"]
+    assert done.tae.config["norm_num_groups"] == plain.config["norm_num_groups"]
+    own, made = (weights.named_parameters(one) for one in (plain, done.tae))
+    for name in ("encoder.conv_in", "decoder.levels.0.blocks.0.conv1"):
+        np.testing.assert_array_equal(own[f"{name}.weight"].asnumpy(), made[f"{name}.spatial.weight"].asnumpy())
