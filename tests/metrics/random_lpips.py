@@ -3,13 +3,13 @@
 import numpy as np
 from mindspore import Tensor
 
-from mg.models.lpips import network
 from mg.models import weights
+from mg.models.lpips.network import Distance, write
 
 
 def write_random(path, backbone="vgg", heads=None, biases=True):
     """Write a weights file and return its path. heads: an .npz of lin0, ...; else random and positive."""
-    network, rs = lpips.Distance(backbone), np.random.RandomState(7)
+    network, rs = Distance(backbone), np.random.RandomState(7)
     for name, parameter in weights.named_parameters(network).items():
         if name.startswith("heads"):
             drawn = rs.uniform(0, 0.2, parameter.shape)
@@ -22,5 +22,5 @@ def write_random(path, backbone="vgg", heads=None, biases=True):
         published = np.load(heads)
         for number, head in enumerate(network.heads):
             head.weight.set_data(Tensor(published[f"lin{number}"]))
-    lpips.write(path, network, biases)
+    write(path, network, biases)
     return path

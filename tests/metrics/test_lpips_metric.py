@@ -13,10 +13,10 @@ from random_lpips import write_random
 
 from mg.errors import InputError
 from mg.files import sha256
-from mg.models.lpips import network
-from mg.models.lpips.convert import convert
 from mg.metrics.lpips import LPIPS, Batches, frames_at_once, to_image
 from mg.models import weights
+from mg.models.lpips import network as lpips
+from mg.models.lpips.convert import convert
 
 sys.path.append(str(ROOT / "tests/models"))
 from torch_writer import laid, write_archive

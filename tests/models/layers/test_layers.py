@@ -7,9 +7,9 @@ from mindspore import Tensor, ops
 
 from mg.models.layers import attention
 from mg.models.layers.attention import SpatialAttention, TemporalAttention
+from mg.models.layers.by_device import AddToRows, FoldTime, ScaleAndShiftRows, UnfoldTime
 from mg.models.layers.conv import Conv2_5d, SpatialConv, TemporalConv
 from mg.models.layers.folds import channels_first, frames_first, from_pixels, to_pixels
-from mg.models.layers.by_device import AddToRows, FoldTime, ScaleAndShiftRows, UnfoldTime
 from mg.models.layers.norm import GroupNorm
 from mg.models.layers.pad import pad_to_multiple, replicate_pad, zero_pad
 from mg.models.layers.resample import SpatialUpsample, TemporalDownsample, TemporalUpsample

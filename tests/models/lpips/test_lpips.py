@@ -13,6 +13,8 @@ from mg.losses.perceptual import perceptual
 from mg.models import weights
 from mg.models.lpips.network import LPIPS, Distance, Head, write
 
+pytestmark = pytest.mark.usefixtures("uncompiled")
+
 
 def golden_network(shared):
     """The seeded backbone of the golden folder's README under the published heads."""

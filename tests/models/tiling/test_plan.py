@@ -1,4 +1,4 @@
-"""The plan of tiles, over all lengths and many tiles and overlaps."""
+"""The plan of tiles, over many lengths, tiles and overlaps."""
 
 import numpy as np
 import pytest
@@ -9,11 +9,18 @@ from mg.models.tiling.plan import BLENDS, Window, blend_weights, check_tile, edg
 PAIRS = [(1, 0), (2, 1), (4, 0), (4, 1), (4, 2), (4, 3), (8, 5), (16, 4), (32, 8), (33, 32), (200, 7)]
 
 
+def lengths(tile, overlap):
+    """The smallest, those around where up to five windows and their context end, and one of many windows."""
+    ends = (tile + count * (tile - overlap) for count in range(5))
+    near = {end + offset for end in ends for offset in range(-7, 8)}
+    return sorted(length for length in {*range(1, 12), *near, 4 * tile + 101} if length > 0)
+
+
 @pytest.mark.parametrize("last_at_end", [False, True])
 @pytest.mark.parametrize("blend", BLENDS)
 @pytest.mark.parametrize("tile, overlap", PAIRS)
 def test_plans_cover_every_length_in_order_and_end_at_the_end(tile, overlap, blend, last_at_end):
-    for length in range(1, 201):
+    for length in lengths(tile, overlap):
         plan = windows(length, tile, overlap, last_at_end=last_at_end)
         assert plan[0].start == 0
         assert plan[-1].stop == length
@@ -34,7 +41,7 @@ def test_plans_cover_every_length_in_order_and_end_at_the_end(tile, overlap, ble
 @pytest.mark.parametrize("context", [1, 3])
 @pytest.mark.parametrize("tile, overlap", PAIRS)
 def test_windows_with_context_reach_the_end_and_no_further(tile, overlap, context):
-    for length in range(1, 201):
+    for length in lengths(tile, overlap):
         plan = windows(length, tile, overlap, context=context)
         computed = [max(0, window.start - context) + tile + 2 * context for window in plan]  # where each one's stops
         assert plan[0].start == 0
