@@ -82,6 +82,11 @@ def _model(training: TrainingConfig) -> Autoencoder:
 
 def _adversary(recipe: Recipe, objective: Objective, dtype: ms.Type, ranks: int) -> Adversary:
     training, config = recipe.training, recipe.adversarial
+    if config.disc_weight_mode == "adaptive" and not objective.by_reconstruction:
+        raise InputError(
+            "disc_weight_mode=adaptive is measured by the terms that judge the reconstruction, but all of them are off; "
+            "set reconstruction_weight above 0, or disc_weight_mode: constant"
+        )
     discriminator = DISCRIMINATORS[config.disc_kind](config.disc_channels, recipe.clip_shape)
     discriminator.update_parameters_name("discriminator.")
     parameters = discriminator.trainable_params()

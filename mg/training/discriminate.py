@@ -170,7 +170,7 @@ class Adversary:
         micro_batches: int,
         ranks: int,
     ):
-        self.config, self.discriminator, self.optimizer = config, discriminator, update.optimizer
+        self.config, self.discriminator, self.update = config, discriminator, update
         self.trained, share = ParameterTuple(discriminator.trainable_params()), 1.0 / micro_batches
         self.running = RunningMeans(config.lecam_decay, ranks)
         loss, sums = DiscriminatorLoss(discriminator, config, dtype), sums_for(self.trained)
@@ -207,8 +207,8 @@ class Adversary:
         return figures, float(self.ratio(*squares).asnumpy())
 
     def parameters(self) -> Iterator[Parameter]:
-        """All that a checkpoint holds of it."""
-        for cell in (self.discriminator, self.optimizer, self.running):
+        """All that a checkpoint holds of it; its loss scale, which stays 1, always was among it."""
+        for cell in (self.discriminator, self.update.optimizer, self.update.loss_scale, self.running):
             yield from cell.get_parameters()
 
     @property
