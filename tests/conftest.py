@@ -32,6 +32,8 @@ FOUR_LEVELS = {**NANO, "ch_mult": (1, 1, 2, 2)}
 @pytest.fixture(autouse=True, scope="session")
 def graph_mode():
     runtime.setup()
+    # Without it, threads of PyNative mode that pass operators on wait busily: ten times as long where cores are taken.
+    ms.runtime.launch_blocking()
 
 
 @contextmanager

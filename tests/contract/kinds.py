@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import mindspore as ms
 import numpy as np
 from mindspore import Tensor
 from toys import ToyTokenizer, ToyVideoVAE
@@ -70,16 +68,6 @@ def build(kind: Kind, seed: int = 0, **options: Any) -> Autoencoder:
         scale = 0.1 if len(p.shape) == 1 else np.prod(p.shape[1:]) ** -0.5
         p.set_data(Tensor((start + scale * rng.standard_normal(p.shape)).astype(np.float32)))
     return model
-
-
-@contextmanager
-def pynative() -> Iterator[None]:
-    """Nothing is compiled inside: small networks then run at once in any shape."""
-    ms.set_context(mode=ms.PYNATIVE_MODE)
-    try:
-        yield
-    finally:
-        ms.set_context(mode=ms.GRAPH_MODE)
 
 
 def clip(*shape: int, seed: int = 0) -> np.ndarray:
