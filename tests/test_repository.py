@@ -1,5 +1,6 @@
 """The repository around the code: needs, README, style."""
 
+import ast
 import os
 import re
 import shutil
@@ -60,6 +61,28 @@ def test_every_file_the_readme_names_exists():
     named = set(re.findall(r"\b(?:mg|docs|scripts|tools|tests|configs)/[\w./-]*\w", readme))
     assert named
     assert not [name for name in sorted(named) if not (ROOT / name).exists()]
+
+
+MOST_PARAMETERS = 7
+
+
+def parameters(function):
+    """Names of a function's parameters, without the object that a method is called on."""
+    spec = function.args
+    listed = (*spec.posonlyargs, *spec.args, *spec.kwonlyargs, spec.vararg, spec.kwarg)
+    return [one.arg for one in listed if one is not None and one.arg not in ("self", "cls")]
+
+
+def test_no_parameter_list_is_long():
+    functions = ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda
+    long = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for folder in ("mg", "scripts", "tools")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, functions) and len(parameters(node)) > MOST_PARAMETERS
+    ]
+    assert long == []
 
 
 @pytest.mark.parametrize("command", [("check", "."), ("format", "--check", ".")])

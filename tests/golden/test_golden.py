@@ -1,9 +1,10 @@
-"""Against arrays that diffusers and upstream computed."""
+"""Against arrays that diffusers and upstream computed; as graphs where these are the subject, else without."""
 
 import mindspore as ms
 import numpy as np
 import pytest
-from conftest import run
+from calls import call_script
+from conftest import graphs, pynative
 from mindspore import Tensor
 
 from mg.models import weights
@@ -11,21 +12,26 @@ from mg.models.tae.convert import convert
 from mg.models.tae.inflate import inflate
 from mg.models.tae.tae import TemporalAutoencoder
 
+pytestmark = pytest.mark.usefixtures("uncompiled")
+INFLATE = "tools/inflate_vae_to_tae.py"
+
 
 def largest_difference(a, b):
     return np.abs((a.asnumpy() if isinstance(a, Tensor) else a) - b).max()
 
 
-@pytest.mark.parametrize("folder", ["sd35_mini", "sd35_mini_bf16"])
-def test_inflated_through_the_tool_it_is_the_image_vae(shared, tmp_path, folder):
+@pytest.mark.parametrize("folder, mode", [("sd35_mini", graphs), ("sd35_mini_bf16", pynative)])
+def test_inflated_through_the_tool_it_is_the_image_vae(shared, tmp_path, folder, mode):
     source = shared / "golden" / folder
-    run("tools/inflate_vae_to_tae.py", "--src", source, "--target", "tae.ckpt", cwd=tmp_path)
+    call_script(INFLATE, "--src", source, "--target", "tae.ckpt", cwd=tmp_path)
     golden = np.load(source / "io.npz")
     tae = TemporalAutoencoder(pretrained=tmp_path / "tae.ckpt")
-    _, mean, logvar = tae.encode(Tensor(golden["image"][:, :, None]))
+    with mode():
+        _, mean, logvar = tae.encode(Tensor(golden["image"][:, :, None]))
+        decoded = tae.decode(mean, num_target_frames=1)
+    assert tae.graphs == (2 if mode is graphs else 0)
     moments = np.concatenate((mean.asnumpy(), logvar.asnumpy()), 1)[:, :, 0]
     assert largest_difference(moments, golden["moments"]) < 2e-5
-    decoded = tae.decode(mean, num_target_frames=1)
     assert decoded.shape[2] == 1
     assert largest_difference(decoded[:, :, 0], golden["decoded"]) < 5e-5
 
@@ -41,7 +47,7 @@ def test_inflated_through_the_tool_it_is_the_image_vae(shared, tmp_path, folder)
 )
 def test_every_source_and_target_gives_the_same_weights(shared, tmp_path, folder, file, target, options):
     source = shared / "golden" / folder
-    run("tools/inflate_vae_to_tae.py", "--src", source / file, "--target", target, *options, cwd=tmp_path)
+    call_script(INFLATE, "--src", source / file, "--target", target, *options, cwd=tmp_path)
     expected = {p.name: p.asnumpy() for p in inflate(source).tae.get_parameters()}
     loaded = {p.name: p.asnumpy() for p in TemporalAutoencoder(pretrained=tmp_path / target).get_parameters()}
     assert loaded.keys() == expected.keys()
@@ -80,14 +86,17 @@ def test_a_17_frame_video_is_the_image_vae_of_frames_7_15_and_16(shared):
 
 def test_upstreams_checkpoint_gives_upstreams_results(shared, tmp_path):
     source = shared / "golden" / "moviegen_mini"
-    run("tools/convert_checkpoint.py", "--src", source / "tae.ckpt", "--target", "tae.ckpt", cwd=tmp_path)
+    call_script("tools/convert_checkpoint.py", "--src", source / "tae.ckpt", "--target", "tae.ckpt", cwd=tmp_path)
     tae = TemporalAutoencoder(pretrained=tmp_path / "tae.ckpt")
     assert tae.config["norm_statistics"] == "clip"
     golden = np.load(source / "io.npz")
-    _, mean, logvar = tae.encode(Tensor(golden["video"]))
+    with graphs():
+        _, mean, logvar = tae.encode(Tensor(golden["video"]))
+        decoded = tae.decode(Tensor(golden["mean"]))
+    assert tae.graphs == 2
     assert largest_difference(mean, golden["mean"]) < 1e-4
     assert largest_difference(logvar, golden["logvar"]) < 1e-4
-    assert largest_difference(tae.decode(Tensor(golden["mean"])), golden["decoded"]) < 1e-4
+    assert largest_difference(decoded, golden["decoded"]) < 1e-4
 
 
 @pytest.mark.parametrize("prefix, suffix", [("autoencoder.", ".ckpt"), ("network.autoencoder.", ".safetensors")])

@@ -13,6 +13,7 @@ from mg.models.image_vae.model import ImageVAE
 from mg.models.image_vae.names import RULES
 from mg.models.names import to_ours
 
+pytestmark = pytest.mark.usefixtures("uncompiled")
 NANO = {
     "block_out_channels": (4, 8),
     "layers_per_block": 1,

@@ -4,7 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from conftest import check_one_line_error, run
+from calls import call_script
+from conftest import check_one_line_error
 from safetensors.numpy import save_file
 from written_by_others import tensors_of, write_folder
 
@@ -196,7 +197,7 @@ def test_names_of_other_models_are_not_an_image_vaes():
 
 def test_an_image_vae_with_quant_convolutions_is_not_inflated(vae, tmp_path):
     folder = write_folder(tmp_path / "vae", tensors_of(vae, "diffusers"), {"norm_num_groups": 4})
-    bad = run("tools/inflate_vae_to_tae.py", "--src", folder, "--target", "tae.ckpt", cwd=tmp_path, code=2)
+    bad = call_script("tools/inflate_vae_to_tae.py", "--src", folder, "--target", "tae.ckpt", cwd=tmp_path, code=2)
     check_one_line_error(bad, "4 unexpected", "post_quant_conv.weight")
 
 
