@@ -14,16 +14,36 @@ from mg.metrics.choose import choose_metrics
 
 def parse_args() -> argparse.Namespace:
     parser = cli.ArgumentParser(description=__doc__)
-    parser.add_argument("--real_video_dir", required=True, help="folder of originals")
-    parser.add_argument("--generated_video_dir", required=True, help="folder of reconstructions")
-    parser.add_argument("--output_path", default="samples/evaluation", help="folder for results (default: %(default)s)")
-    parser.add_argument("--sample_fps", type=cli.rate, help="take what is shown at so many frames a second")
-    parser.add_argument("--sample_rate", type=int, default=1, help="take every so many-th frame (default: each)")
-    parser.add_argument("--num_frames", type=int, help="take so many frames of each clip (default: all)")
-    parser.add_argument("--resolution", type=int, help="scale the shorter side to so many pixels (default: as it is)")
-    parser.add_argument("--crop_size", type=int, help="side of the square cut from the centre (default: whole frames)")
-    parser.add_argument("--batch_size", type=int, default=4, help="frames that networks take at once (default: 4)")
-    parser.add_argument("--device", default="CPU", choices=runtime.DEVICES, help="for networks (default: %(default)s)")
+    group = parser.add_argument_group("Files")
+    group.add_argument("--real_video_dir", required=True, metavar="PATH", help="folder of originals (required)")
+    group.add_argument(
+        "--generated_video_dir", required=True, metavar="PATH", help="folder of reconstructions (required)"
+    )
+    group.add_argument(
+        "--output_path", default="samples/evaluation", metavar="PATH", help="folder for results (default: %(default)s)"
+    )
+    group = parser.add_argument_group("Frames")
+    group.add_argument(
+        "--sample_fps", type=cli.rate, metavar="X", help="take what is shown at so many frames a second (default: each)"
+    )
+    group.add_argument(
+        "--sample_rate", type=int, default=1, metavar="N", help="take every so many-th of these (default: each)"
+    )
+    group.add_argument("--num_frames", type=int, metavar="N", help="take so many frames of each clip (default: all)")
+    group.add_argument(
+        "--resolution", type=int, metavar="N", help="scale the shorter side to so many pixels (default: as it is)"
+    )
+    group.add_argument(
+        "--crop_size",
+        type=int,
+        metavar="N",
+        help="side in pixels of a square out of the centre (default: whole frames)",
+    )
+    group = parser.add_argument_group("Networks")
+    group.add_argument(
+        "--batch_size", type=int, default=4, metavar="N", help="frames that they take at once (default: %(default)s)"
+    )
+    group.add_argument("--device", default="CPU", choices=runtime.DEVICES, help="where they run (default: %(default)s)")
     flags.add_metric_flags(parser)
     return parser.parse_args()
 

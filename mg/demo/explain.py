@@ -13,6 +13,7 @@ import numpy as np
 
 from mg.demo.limits import Limits, Request
 from mg.demo.pictures import draw_latents
+from mg.errors import InputError
 from mg.evaluation.curves import Curves
 from mg.evaluation.round_trip import generator_of, round_trip
 from mg.io import image, video
@@ -67,6 +68,12 @@ def explain(session: Session, request: Request, limits: Limits, folder: Path, re
     """
     limits.allow(request)
     clip, notes = _open(request, limits)
+    if min(clip.size) < session.model.min_size:
+        height, width = clip.size
+        raise InputError(
+            f"'{request.source.name}' has frames of {width}x{height}; sides of at least {session.model.min_size} are "
+            "needed: choose a size"
+        )
     session.use_tile = request.use_tile
     session.tiles = request.tiles or session.model.default_tiles
     compiles = session.prepare(clip.total, *clip.size)

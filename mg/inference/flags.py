@@ -25,7 +25,9 @@ def add_model_flags(parser: argparse.ArgumentParser, tiles: bool = True) -> None
     group.add_argument(
         "--dtype", default="auto", choices=runtime.DTYPE_NAMES, help="auto: fp32 on CPU, bf16 on Ascend (default: auto)"
     )
-    group.add_argument("--device_target", default="CPU", choices=runtime.DEVICES, help="(default: %(default)s)")
+    group.add_argument(
+        "--device_target", default="CPU", choices=runtime.DEVICES, help="where networks run (default: %(default)s)"
+    )
     group.add_argument("--mode", default="graph", choices=runtime.MODES, help="of execution (default: %(default)s)")
     group.add_argument("--jit_level", choices=runtime.JIT_LEVELS, help="optimisation of graphs (default: MindSpore's)")
     if tiles:
@@ -48,8 +50,8 @@ def set_up(args: argparse.Namespace) -> None:
 def add_source_flags(parser: argparse.ArgumentParser) -> None:
     """Which files."""
     group = parser.add_argument_group("Files")
-    group.add_argument("--input", metavar="PATH", help="a video, an image, or a folder of both")
-    group.add_argument("--video_folder", metavar="PATH", help="a folder, instead of --input")
+    group.add_argument("--input", metavar="PATH", help="a video, an image, or a folder of both (default: none)")
+    group.add_argument("--video_folder", metavar="PATH", help="a folder, instead of --input (default: none)")
     group.add_argument(
         "--csv_path", metavar="PATH", help="CSV whose column 'video' lists files below --video_folder (default: all)"
     )
@@ -87,7 +89,12 @@ def add_metric_flags(parser: argparse.ArgumentParser) -> None:
     """What is measured, and the files of networks that some metrics need."""
     group = parser.add_argument_group("Metrics")
     group.add_argument(
-        "--metric", nargs="+", default=["psnr", "ssim"], choices=METRICS, help="what to report (default: psnr ssim)"
+        "--metric",
+        nargs="+",
+        default=["psnr", "ssim"],
+        choices=METRICS,
+        metavar="NAME",
+        help=f"what to report, of {', '.join(METRICS)} (default: psnr ssim)",
     )
     for field in fields(NetworkFiles):
         text = f"network of {_NETWORKS[field.name]}; docs/metrics.md says how to make the file (default: none)"

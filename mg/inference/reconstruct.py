@@ -75,6 +75,7 @@ def reconstruct(
     total(0, ranks)
     try:
         options = replace(options, batch_size=min(options.batch_size, len(sources)))
+        protocol = _protocol(session, options)  # now, since the weights' file need not outlive the work
         work = _Work(session, options, tally, output, saving, only=len(sources) == 1)
         work.run(_share(sources, options.batch_size, rank, ranks), quiet=rank > 0)
         failed = total(work.failed, ranks)  # by then all ranks are through
@@ -83,7 +84,7 @@ def reconstruct(
             run = {"seconds": round(time.monotonic() - started, 1), "ranks": ranks, "graphs_compiled": graphs}
             model = session.model
             group = model.window_frames(2) - model.window_frames(1)
-            report = write_report(output, tally, _protocol(session, options), run, group)
+            report = write_report(output, tally, protocol, run, group)
             logger.info("mean: %s", summary_of(report))
             logger.info("%d reconstructed, %d failed; results are in %s", len(report["clips"]), failed, output)
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -47,9 +48,9 @@ class Sampling:
             raise InputError(
                 f"sample_fps={self.sample_fps} must be positive and at most {MOST_FPS}; leave it out for every frame"
             )
-        require_whole("stride", self.stride, 1)
+        require_whole("stride", self.stride, 1, sys.maxsize)
         if self.num_frames is not None:
-            require_whole("num_frames", self.num_frames, 1)
+            require_whole("num_frames", self.num_frames, 1, sys.maxsize)
         for name in ("image_size", "resolution", "crop_size"):
             value = getattr(self, name)
             for side in () if value is None else value if isinstance(value, tuple) else (value,):

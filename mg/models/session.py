@@ -28,7 +28,7 @@ class Session:
         self.model, self.use_tile = model, use_tile
         self.tiles = model.tiles
         self.graphs = 0
-        self._shape = None
+        self._seen, self._shape = model.graphs, None
 
     def shape_of(self, frames: int, height: int, width: int) -> tuple:
         """What graphs for a clip depend on: clips of equal ones are computed by the same."""
@@ -53,7 +53,7 @@ class Session:
         if self._shape == shape:
             return False
         self.model.release_graphs()
-        self._shape = shape
+        self._seen, self._shape = 0, shape
         logger.info("compiling for %d frames of %dx%d", shape[1], shape[3], shape[2])
         return True
 
@@ -75,15 +75,17 @@ class Session:
             del clip
 
     def _counted(self, pieces: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-        """The pieces, while graphs that are compiled for them are counted."""
-        while True:
-            before = self.model.graphs
-            piece = next(pieces, None)
-            self.graphs += self.model.graphs - before
-            if piece is None:
-                return
+        """The pieces, while graphs that are compiled for them are counted, each once: pieces may be of other pieces."""
+        for piece in pieces:
+            self._count()
             yield piece
             del piece
+        self._count()
+
+    def _count(self) -> None:
+        there = self.model.graphs
+        self.graphs += max(0, there - self._seen)
+        self._seen = there
 
     def _whole_frames(self, height: int, width: int) -> Tiles:
         tiles, space = self.tiles, self.model.space_compression
