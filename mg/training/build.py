@@ -84,7 +84,7 @@ def _adversary(recipe: Recipe, objective: Objective, dtype: ms.Type, ranks: int)
     training, config = recipe.training, recipe.adversarial
     if config.disc_weight_mode == "adaptive" and not objective.by_reconstruction:
         raise InputError(
-            "disc_weight_mode=adaptive is measured by the terms that judge the reconstruction, but all of them are off; "
+            "disc_weight_mode=adaptive is measured by the terms that judge the reconstruction, but all are off; "
             "set reconstruction_weight above 0, or disc_weight_mode: constant"
         )
     discriminator = DISCRIMINATORS[config.disc_kind](config.disc_channels, recipe.clip_shape)
