@@ -160,7 +160,7 @@ def test_graph_and_pynative_agree(random_nano):
 
 
 class Loss(nn.Cell):
-    """What a training step compiles: the autoencoder as a part of one graph."""
+    """What a training step computes: the autoencoder as a part of one network."""
 
     def __init__(self, tae):
         super().__init__()
@@ -173,14 +173,14 @@ class Loss(nn.Cell):
         return ((recon - x) ** 2).mean() + (z**2).mean() + logvar.mean(), recon
 
 
-def test_as_part_of_a_training_graph_it_gives_the_same_and_every_parameter_gets_a_gradient(random_nano):
+def test_as_part_of_a_training_step_it_gives_the_same_and_every_parameter_gets_a_gradient(random_nano):
+    """Without a graph; tests/training/test_steps.py compiles the step and looks at its gradients."""
     tae = randomise(TemporalAutoencoder(NANO))
     x = random_clip(1, 3, 9, 24, 16)
     noise = draw_noise((1, 4, 5, 12, 8), np.random.default_rng(4))
     loss = Loss(tae)
     parameters = list(tae.get_parameters())
-    with graphs():
-        (_, recon), gradients = ms.value_and_grad(loss, None, parameters, has_aux=True)(x, Tensor(noise))
+    (_, recon), gradients = ms.value_and_grad(loss, None, parameters, has_aux=True)(x, Tensor(noise))
     np.testing.assert_allclose(recon.asnumpy(), random_nano(x, seed=4)[0].asnumpy(), atol=1e-5)
     sizes = {p.name: float(np.abs(g.asnumpy()).max()) for p, g in zip(parameters, gradients)}
     largest = max(sizes.values())

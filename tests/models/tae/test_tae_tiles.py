@@ -12,9 +12,11 @@ from mg.models.tiling.stream import encode_stream
 from mg.models.tiling.tiles import Tiles
 
 pytestmark = pytest.mark.usefixtures("uncompiled")
-SPATIAL = {"spatial_tile": 16, "spatial_overlap": 8}
-TILES = {"encode_tile": 4, "encode_context": 2, "decode_tile": 4, "decode_overlap": 2, **SPATIAL}
-SMALL_TILES = {"encode_tile": 2, "encode_context": 2, "decode_tile": 4, "decode_overlap": 2, **SPATIAL}
+TILES = {
+    **{"encode_tile": 4, "encode_context": 2, "decode_tile": 4, "decode_overlap": 2},
+    **{"spatial_tile": 16, "spatial_overlap": 8},
+}
+SMALL_TILES = {**TILES, "encode_tile": 2, "spatial_overlap": 2}
 
 
 def watched(tiles):
@@ -73,7 +75,7 @@ def test_images_are_tiled_in_space(tiled):
 
 @pytest.mark.parametrize(
     "frames, height, width",
-    [(1, 16, 16), (1, 99, 17), (2, 16, 16), (3, 17, 100), (4, 16, 31), (5, 33, 16), (9, 41, 57), (10, 100, 16)],
+    [(1, 16, 16), (1, 33, 17), (2, 16, 16), (3, 17, 40), (4, 16, 31), (5, 33, 16), (9, 20, 25), (10, 40, 16)],
 )
 def test_odd_everything(small_tiles, frames, height, width):
     """Tile equal to the clip, one-frame tails, odd sizes: the same shape comes back, and the stream's numbers."""
@@ -135,11 +137,11 @@ def test_a_twin_normalises_the_batch_by_its_first_clip(random_nano):
 def test_a_twin_has_the_weights_of_its_model():
     tae = randomise(TemporalAutoencoder(NANO))
     z = random_clip(1, 4, 1, 2, 2).asnumpy()
-    before, _ = tae.decode_tile(z, None, z)
+    before, _ = tae.decode_tile(z, 2, None, z)
     randomise(tae, seed=1)
-    after, _ = tae.decode_tile(z, None, z)
+    after, _ = tae.decode_tile(z, 2, None, z)
     assert np.abs(after - before).max() > 0.01
-    np.testing.assert_allclose(after, tae.decode_tile(z)[0], atol=1e-5)
+    np.testing.assert_allclose(after, tae.decode_tile(z, 2)[0], atol=1e-5)
     assert len(tae.trainable_params()) == len(TemporalAutoencoder(NANO).trainable_params())
 
 
