@@ -1,4 +1,4 @@
-"""scripts/demo_tae.py as visitors use it: over its HTTP API, and (slow) in a browser."""
+"""scripts/demo.py as visitors use it: over its HTTP API, and (slow) in a browser."""
 
 import os
 import re
@@ -10,15 +10,14 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
-from fractions import Fraction
 
 import numpy as np
 import pytest
-from conftest import NANO, ROOT, randomise
+from conftest import ROOT
+from media import save_nano, write_clip
 
 from mg.io.image import read_image, write_image
-from mg.io.video import probe, write_video
-from mg.models.tae.tae import TemporalAutoencoder
+from mg.io.video import probe
 
 pytest.importorskip("gradio", reason="Gradio is not installed; pip install -e '.[demo]', on Python 3.10 or later")
 
@@ -42,7 +41,7 @@ def serving(folder, *flags):
         port = free.getsockname()[1]
     with open(folder / "log", "w+") as log:
         server = subprocess.Popen(
-            [sys.executable, str(ROOT / "scripts/demo_tae.py"), "--port", str(port), *map(str, flags)],
+            [sys.executable, str(ROOT / "scripts/demo.py"), "--port", str(port), *map(str, flags)],
             stderr=log,
             stdout=log,
             env={**os.environ, "TMPDIR": str(folder), "GLOG_v": "3"},
@@ -67,8 +66,7 @@ def serving(folder, *flags):
 @pytest.fixture(scope="module")
 def url(tmp_path_factory):
     folder = tmp_path_factory.mktemp("server")
-    weights = folder / "nano.safetensors"
-    randomise(TemporalAutoencoder(NANO)).save(weights)
+    weights = save_nano(folder / "nano.safetensors")
     with serving(folder, "--ckpt_path", weights, "--max_frames", 9, "--max_side", 64, "--max_megabytes", 1) as url:
         yield url
         # Of all runs, only what Gradio keeps for a while is left.
@@ -100,7 +98,7 @@ def test_a_real_clip(ask, shared):
     got = ask(shared / "data" / "clips" / "pigs_314x273.gif")
     figures = got["figures"]
     assert (figures["frames"], figures["width"], figures["height"], figures["fps"]) == (9, 64, 64, "10")
-    assert figures["latent_shape"] == [4, 2, 8, 8]
+    assert figures["latent_shape"] == [4, 5, 32, 32]
     assert figures["notes"][0] == "Cut to the first 9 of 30 frames. This page takes at most 9."
     assert f"{figures['psnr']:.2f} dB" in got["summary"]
     for number in range(3):
@@ -110,8 +108,8 @@ def test_a_real_clip(ask, shared):
     assert got["download"]["value"].endswith("pigs_314x273_reconstruction.mp4")
     assert read_image(got["curves"]["value"]).std() > 5
     assert [entry["caption"] for entry in got["latents"]["value"]] == [
-        "latent frame 0: frames 0 to 7",
-        "latent frame 1: frame 8",
+        *(f"latent frame {index}: frames {2 * index} to {2 * index + 1}" for index in range(4)),
+        "latent frame 4: frame 8",
     ]
     assert all(read_image(entry["image"]).std() > 5 for entry in got["latents"]["value"])
 
@@ -131,9 +129,7 @@ def write_bad_uploads(folder):
     for name in ("text.txt", "text.mp4", "text.png"):
         (folder / name).write_text("only text")
     (folder / "empty.mp4").touch()
-    with write_video(folder / "cut.mp4", Fraction(24)) as file:
-        for frame in np.random.default_rng(0).integers(0, 256, (20, 64, 64, 3), np.uint8):
-            file.write(frame)
+    write_clip(folder / "cut.mp4", np.random.default_rng(0).integers(0, 256, (20, 64, 64, 3), np.uint8))
     content = (folder / "cut.mp4").read_bytes()
     (folder / "cut.mp4").write_bytes(content[: len(content) // 2])
     write_image(folder / "tiny.png", np.zeros((8, 8, 3), np.uint8))
@@ -151,7 +147,7 @@ BAD = [
     ("huge.png", {}, "'huge.png' cannot be read as an image"),
     (None, {}, "upload a clip or an image"),
     ("tiny.png", {"use_tile": True, "tiles": (32, 0, 32, 32, 256, 64)}, "decode_overlap=32"),
-    ("tiny.png", {"use_tile": True, "tiles": (32, 0, 32, 16, 100, 48)}, "spatial_tile=100 must be a positive multiple"),
+    ("tiny.png", {"use_tile": True, "tiles": (32, 0, 32, 16, 101, 48)}, "spatial_tile=101 must be a positive multiple"),
     ("tiny.png", {"use_tile": True, "tiles": (32, 0, 32, 16, None, 48)}, "spatial_tile=None"),
 ]
 

@@ -7,89 +7,92 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import NANO, ROOT, check_one_line_error, randomise, run
+from conftest import ROOT, check_one_line_error, run
+from media import write_clip
 
 from mg.demo.explain import explain
 from mg.demo.limits import Limits, Request
 from mg.demo.one_thread import OneThread
 from mg.demo.pictures import _mosaic
 from mg.errors import InputError
-from mg.inference.models import Models
-from mg.io.image import read_image
+from mg.io.image import read_image, write_image
 from mg.io.pixels import to_clip, to_frames
-from mg.io.video import probe, read_frames, write_video
+from mg.io.video import probe, read_frames
 from mg.metrics.psnr import psnr
-from mg.models.tae.tae import TemporalAutoencoder
-from mg.models.tiling.stream import Tiles
+from mg.models.tiling.tiles import Tiles
 
 LIMITS = Limits(max_frames=16, max_side=64)
 
 
-@pytest.fixture(scope="module")
-def models(tmp_path_factory) -> Models:
-    path = tmp_path_factory.mktemp("weights") / "nano.safetensors"
-    randomise(TemporalAutoencoder(NANO)).save(path)
-    return Models(path, "fp32", None)
-
-
-def write_clip(path: Path, frames: int, height: int, width: int) -> Path:
+def rising(path: Path, frames: int, height: int, width: int) -> Path:
     """Frames whose level rises by 10 from one to the next."""
-    with write_video(path, Fraction(10), crf=0) as file:
-        for index in range(frames):
-            file.write(np.full((height, width, 3), 20 + 10 * index, np.uint8))
-    return path
+    levels = [np.full((height, width, 3), 20 + 10 * index, np.uint8) for index in range(frames)]
+    return write_clip(path, levels, Fraction(10), crf=0)
 
 
-def test_a_clip(models, tmp_path):
-    source = write_clip(tmp_path / "clip.mp4", 20, 33, 41)
+def test_a_clip(session, tmp_path):
+    source = rising(tmp_path / "clip.mp4", 20, 33, 41)
     told_of = []
     request = Request(source, num_frames=11)
-    told = explain(models, request, LIMITS, tmp_path, lambda share, what: told_of.append(share))
+    told = explain(session, request, LIMITS, tmp_path, lambda share, what: told_of.append(share))
     assert [path.name for path in told.clips] == [f"clip_{n}.mp4" for n in ("original", "reconstruction", "difference")]
     for path in told.clips:
         info = probe(path)
         assert (info.frames, info.height, info.width, info.fps) == (11, 33, 41, 10)
-    assert told.latent_shape == (4, 2, 5, 6)
-    assert told.compression == pytest.approx(3 * 11 * 33 * 41 / (4 * 2 * 5 * 6))
+    assert told.latent_shape == (4, 6, 17, 21)
+    assert told.compression == pytest.approx(3 * 11 * 33 * 41 / (4 * 6 * 17 * 21))
     assert told.notes == ["Cut to the first 11 of 20 frames."]
     captions = [caption for _, caption in told.latents]
-    assert captions == ["latent frame 0: frames 0 to 7", "latent frame 1: frames 8 to 10"]
+    assert captions == [
+        *(f"latent frame {index}: frames {2 * index} to {2 * index + 1}" for index in range(5)),
+        "latent frame 5: frame 10",
+    ]
     assert all(read_image(path).std() > 5 for path in (told.curves, *(path for path, _ in told.latents)))
     assert told_of == sorted(told_of)
     assert 0 <= told_of[0] < told_of[-1] <= 1
 
     frames = np.stack(list(read_frames(source)))[:11]
-    clip = np.pad(to_clip(frames)[None], ((0, 0), (0, 0), (0, 0), (0, 7), (0, 7)), mode="edge")
-    recon = to_frames(models.tae.decode(models.tae.encode(clip)[1], 11).asnumpy()[0, :, :, :33, :41])
+    clip = np.pad(to_clip(frames)[None], ((0, 0), (0, 0), (0, 0), (0, 1), (0, 1)), mode="edge")
+    model = session.model
+    recon = to_frames(model.decode(model.encode(clip)[1], 11).asnumpy()[0, :, :, :33, :41])
     assert told.psnr == pytest.approx([psnr(*pair) for pair in zip(frames, recon)], abs=1e-3)
-    sampled = explain(models, replace(request, sample=True), LIMITS, tmp_path, lambda *_: None)
+    sampled = explain(session, replace(request, sample=True), LIMITS, tmp_path, lambda *_: None)
     assert sampled.psnr != told.psnr
-    assert models.graphs == 2  # encoder and decoder, compiled once
+    assert session.graphs == 2  # encoder and decoder, compiled once
+
+
+def test_frames_that_are_too_small_are_refused_with_the_remedy_that_the_page_has(session, tmp_path):
+    write_image(tmp_path / "tiny.png", np.zeros((8, 8, 3), np.uint8))
+    with pytest.raises(InputError, match=r"'tiny.png' has frames of 8x8; sides of at least 16 .* choose a size"):
+        explain(session, Request(tmp_path / "tiny.png", 1), LIMITS, tmp_path, lambda *_: None)
 
 
 @pytest.mark.parametrize(
-    "request_, words",
+    "frames, size, tiles, words",
     [
-        (Request(Path("a.mp4"), 0), "number of frames=0"),
-        (Request(Path("a.mp4"), 17), "number of frames=17 must be a whole number from 1 to 16"),
-        (Request(Path("a.mp4"), 8, size=65), "size=65"),
-        (Request(Path("a.mp4"), 8, tiles=Tiles(spatial_tile=32)), "spatial_tile=32"),
-        (Request(Path("a.mp4"), 8, tiles=Tiles(encode_tile=8_000_000)), "encode_tile=8000000"),
-        (Request(Path("a.mp4"), 8, tiles=Tiles(decode_tile=None)), "decode_tile=None"),
-        (Request(Path("a.mp4"), 8, tiles=Tiles(spatial_overlap=248)), "spatial_overlap=248"),
-        (Request(Path("a.mp4"), 8, tiles=Tiles(encode_overlap=-8)), "encode_overlap=-8"),
+        (0, None, {}, "number of frames=0"),
+        (17, None, {}, "number of frames=17 must be a whole number from 1 to 16"),
+        (8, 65, {}, "size=65"),
+        (8, None, {"spatial_tile": 32}, "spatial_tile=32"),
+        (8, None, {"encode_tile": 8_000_000}, "encode_tile=8000000"),
+        (8, None, {"decode_tile": None}, "decode_tile=None"),
+        (8, None, {"spatial_overlap": 248}, "spatial_overlap=248"),
+        (8, None, {"encode_overlap": -8}, "encode_overlap=-8"),
     ],
 )
-def test_limits_name_what_they_refuse(request_, words):
+def test_limits_name_what_they_refuse(frames, size, tiles, words):
     with pytest.raises(InputError, match=words):
-        LIMITS.check(request_)
+        LIMITS.allow(Request(Path("a.mp4"), frames, size, tiles=Tiles(**tiles) if tiles else None))
 
 
 def test_a_tile_is_not_larger_than_what_is_computed_without_tiles():
     limits = Limits(max_frames=64, max_side=512)
-    limits.check(Request(Path("a.mp4"), 64, 512, tiles=Tiles(8, 0, 8, 0, 512, 64)))
-    with pytest.raises(InputError, match="encode_tile=16 with spatial_tile=512 is more than"):
-        limits.check(Request(Path("a.mp4"), 64, 512, tiles=Tiles(16, 0, 8, 0, 512, 64)))
+    fine = Tiles(encode_tile=8, encode_context=0, decode_tile=8, decode_overlap=0, spatial_tile=512)
+    limits.allow(Request(Path("a.mp4"), 64, 512, tiles=fine))
+    for tiles, words in ((fine.but(encode_tile=16), "encode_tile=16"), (fine.but(encode_context=8), "encode_tile=8")):
+        with pytest.raises(InputError, match=f"{words} with spatial_tile=512 is more than"):
+            limits.allow(Request(Path("a.mp4"), 64, 512, tiles=tiles))
+        limits.allow(Request(Path("a.mp4"), 64, 512, tiles=tiles, use_tile=False))
 
 
 @pytest.mark.parametrize("field", ["max_frames", "max_side", "max_megabytes"])
@@ -145,6 +148,6 @@ def test_every_channel_is_on_the_sheet_where_its_number_is_written():
 def test_without_gradio_there_is_one_line(tmp_path, monkeypatch):
     (tmp_path / "gradio.py").write_text('raise ImportError("there is none")')
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{ROOT}")
-    done = run("scripts/demo_tae.py", cwd=tmp_path, code=2)
+    done = run("scripts/demo.py", cwd=tmp_path, code=2)
     check_one_line_error(done, "Gradio 6.31 or a later 6 (there is none)", "'.[demo]'")
-    assert "--max_frames" in run("scripts/demo_tae.py", "--help", cwd=tmp_path).stdout
+    assert "--max_frames" in run("scripts/demo.py", "--help", cwd=tmp_path).stdout

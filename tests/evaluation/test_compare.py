@@ -5,7 +5,8 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from conftest import check_one_line_error, run
+from calls import call_script
+from conftest import check_one_line_error
 
 from mg.evaluation.compare import compare
 from mg.io.clip import Sampling
@@ -91,10 +92,10 @@ def test_the_script(folders, tmp_path):
     both = ("--real_video_dir", real, "--generated_video_dir", made)
     flags = ("--metric", "ssim", "psnr", "--batch_size", 2, "--sample_fps", 24, "--crop_size", 32, "--resolution", 32)
     more = ("--num_frames", 5, "--sample_rate", 1, "--device", "CPU")
-    run("scripts/compare.py", *both, *flags, *more, cwd=tmp_path)
+    call_script("scripts/compare.py", *both, *flags, *more, cwd=tmp_path)
     report = json.loads((tmp_path / "samples" / "evaluation" / "metrics.json").read_text())
     assert [row["frames"] for row in report["clips"]] == [1, 5]
     assert list(report["mean"]) == ["ssim", "psnr", "clips"]
     (tmp_path / "empty").mkdir()
-    done = run("scripts/compare.py", *both[:3], tmp_path / "empty", cwd=tmp_path, code=2)
+    done = call_script("scripts/compare.py", *both[:3], tmp_path / "empty", cwd=tmp_path, code=2)
     check_one_line_error(done, "holds no media")

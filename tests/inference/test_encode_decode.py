@@ -1,98 +1,106 @@
-"""Files to latents and back, in this process, with a nano model."""
+"""Files to latents and back, in this process, with a model of two levels."""
 
 import json
-import runpy
-import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from fractions import Fraction
 
 import numpy as np
 import pytest
-from conftest import ROOT
-from mg.inference.models import Models
+from calls import call_script
+from conftest import check_one_line_error
+from media import moving_frames, nano_session, save_nano, write_clip
 
 from mg.errors import InputError
 from mg.files import sha256
 from mg.inference import decode, encode
 from mg.inference.clips import find_sources
-from mg.inference.decode import decode_files, decode_frames
-from mg.inference.encode import encode_files
+from mg.inference.decode import Reading, decode_files, decode_frames
+from mg.inference.encode import Storing, encode_files
 from mg.inference.options import Options
 from mg.io import pixels
+from mg.io.clip import Sampling
 from mg.io.image import read_image, write_image
 from mg.io.latent_index import read_index
 from mg.io.latents import read_header, read_latents
-from mg.io.video import probe, read_frames, write_video
-from mg.models.tiling.stream import Tiles
+from mg.io.video import probe, read_frames
+from mg.models import families
+from mg.models.session import Session
+
+FRAMES = 9  # of the videos, of 23x16
 
 
-def moving_frames(count, height=24, width=16):
-    still = np.random.default_rng(0).integers(0, 256, (height // 4 + 1, width // 4 + 1, 3))
-    still = np.kron(still, np.ones((4, 4, 1))).astype(np.uint8)
-    return [np.ascontiguousarray(np.roll(still, index, 1)[:height, :width]) for index in range(count)]
+@pytest.fixture
+def model(session):
+    return session.model
 
 
 @pytest.fixture
 def source(tmp_path):
     """A video, one of another rate in a subfolder, and an image."""
-    folder = tmp_path / "in"
-    for name, fps in (("a.mp4", Fraction(25)), ("sub/b.mp4", Fraction(30000, 1001))):
-        with write_video(folder / name, fps) as file:
-            for frame in moving_frames(9, 23, 16):
-                file.write(frame)
-    write_image(folder / "c.png", moving_frames(1, 23, 16)[0])
-    return folder
+    frames = moving_frames(FRAMES, 23, 16)
+    write_clip(tmp_path / "in" / "a.mp4", frames)
+    write_clip(tmp_path / "in" / "sub" / "b.mp4", frames, Fraction(30000, 1001))
+    write_image(tmp_path / "in" / "c.png", frames[0])
+    return tmp_path / "in"
 
 
-def encoded(source, output, weights, dtype_out="fp32", overwrite=False, **options):
-    return encode_files(find_sources(output, source), output, Options(**options), weights, "auto", dtype_out, overwrite)
+POSTERIOR, SAMPLE = Storing(), Storing("sample")
+
+
+def encoded(source, output, session, storing=POSTERIOR, seed=0, **sampling):
+    options = Options(Sampling(**sampling), seed=seed)
+    return encode_files(session, find_sources(output, source), output, options, storing)
 
 
 def content(folder):
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_files_are_what_the_api_gives_exactly(weights, random_nano, source, tmp_path):
-    assert encoded(source, tmp_path / "cache", weights) == 0
-    frames = np.stack(list(read_frames(source / "a.mp4")))
-    _, mean, logvar = random_nano.encode(pixels.to_clip(frames)[None], seed=0)
+def test_files_are_what_the_api_gives_exactly(session, model, source, tmp_path):
+    assert encoded(source, tmp_path / "cache", session) == 0
     latents = read_latents(tmp_path / "cache" / "a.safetensors")
+    frames = np.stack(list(read_frames(source / "a.mp4")))
+    session.prepare(*frames.shape[:3])
+    _, mean, logvar = model.encode(pixels.to_clip(frames)[None], seed=0)
     np.testing.assert_array_equal(latents.arrays["mean"], mean.asnumpy()[0])
     np.testing.assert_allclose(latents.arrays["std"], np.exp(logvar.asnumpy()[0] / 2), rtol=1e-6)
-    recon = pixels.to_frames(random_nano.decode(mean, 9).asnumpy()[0, :, :, :23, :16])
-    models = Models(weights, "auto", None)
-    from_file = np.stack(list(decode_frames(models, latents.arrays["mean"], (9, 23, 16))))
+    recon = pixels.to_frames(model.decode(mean, FRAMES).asnumpy()[0, :, :, :23, :16])
+    from_file = np.stack(list(decode_frames(session, latents.arrays["mean"], (FRAMES, 23, 16))))
     np.testing.assert_array_equal(from_file, recon)
-    assert decode_files(tmp_path / "cache", tmp_path / "out", weights) == 0
+    assert decode_files(session, tmp_path / "cache", tmp_path / "out") == 0
     for name in ("a", "sub/b"):
         assert probe(tmp_path / "out" / f"{name}.mp4") == probe(source / f"{name}.mp4")
     # H.264 changes little of what it is given
     written = np.stack(list(read_frames(tmp_path / "out" / "a.mp4")))
     assert np.abs(written.astype(int) - recon).mean() < 12
-    picture = pixels.to_clip(read_image(source / "c.png")[None])[None]
-    recon = pixels.to_frames(random_nano.decode(random_nano.encode(picture)[1], 1).asnumpy()[0, :, :, :23, :16])
+    picture = read_image(source / "c.png")[None]
+    session.prepare(*picture.shape[:3])
+    mean = model.encode(pixels.to_clip(picture)[None])[1]
+    recon = pixels.to_frames(model.decode(mean, 1).asnumpy()[0, :, :, :23, :16])
     np.testing.assert_array_equal(read_image(tmp_path / "out" / "c.png"), recon[0])
 
 
-def test_headers_and_index_record_what_was_encoded(weights, random_nano, source, tmp_path):
-    encoded(source, tmp_path / "cache", weights, num_frames=5, image_size=(24, 16))
+def test_headers_and_index_record_what_was_encoded(session, model, source, tmp_path):
+    encoded(source, tmp_path / "cache", session, num_frames=1, image_size=(24, 16))
     header, shape = read_header(tmp_path / "cache" / "sub" / "b.safetensors")
-    assert (header.frames, header.height, header.width, header.fps) == (5, 24, 16, "30000/1001")
-    assert (header.source, header.kind, header.dtype, header.tiles) == ("sub/b.mp4", "posterior", "fp32", None)
-    assert header.weights_sha256 == sha256(weights)
-    assert header.scaling_factor == random_nano.config["scaling_factor"]
-    assert shape == (4, 1, 3, 2)
+    assert (header.frames, header.height, header.width, header.fps) == (1, 24, 16, "30000/1001")
+    assert (header.source, header.kind, header.dtype) == ("sub/b.mp4", "posterior", "fp32")
+    assert (header.model, header.tiles) == (model.family, asdict(session.tiles))
+    assert header.options["num_frames"] == 1
+    assert header.weights_sha256 == sha256(model.weights_path)
+    assert header.scaling_factor == model.config["scaling_factor"]
+    assert shape == (4, 1, 12, 8)
     rows = read_index(tmp_path / "cache")
     assert [(row["file"], row["frames"], row["fps"]) for row in rows] == [
-        ("a.safetensors", 5, "25"),
+        ("a.safetensors", 1, "25"),
         ("c.safetensors", 1, None),
-        ("sub/b.safetensors", 5, "30000/1001"),
+        ("sub/b.safetensors", 1, "30000/1001"),
     ]
-    assert [row["shape"] for row in rows] == [[4, 1, 3, 2]] * 3
+    assert [row["shape"] for row in rows] == [[4, 1, 12, 8]] * 3
 
 
-def test_a_run_stopped_midway_goes_on_to_the_same_cache(weights, source, tmp_path, monkeypatch):
-    encoded(source, tmp_path / "whole", weights, sample=True)
+def test_a_run_stopped_midway_goes_on_to_the_same_cache(session, source, tmp_path, monkeypatch):
+    encoded(source, tmp_path / "whole", session, SAMPLE, num_frames=1)
     write = encode.write_latents
 
     def stop_at_the_second(path, latents):
@@ -104,113 +112,119 @@ def test_a_run_stopped_midway_goes_on_to_the_same_cache(weights, source, tmp_pat
     cache = tmp_path / "cache"
     monkeypatch.setattr(encode, "write_latents", stop_at_the_second)
     with pytest.raises(KeyboardInterrupt):
-        encoded(source, cache, weights, sample=True)
+        encoded(source, cache, session, SAMPLE, num_frames=1)
     assert not (cache / "index.json").exists()
     before = (cache / "a.safetensors").stat().st_mtime_ns
     monkeypatch.setattr(encode, "write_latents", write)
-    assert encoded(source, cache, weights, sample=True) == 0
+    assert encoded(source, cache, session, SAMPLE, num_frames=1) == 0
     assert (cache / "a.safetensors").stat().st_mtime_ns == before
     (cache / ".0123.part.safetensors").unlink()
     assert content(cache) == content(tmp_path / "whole")
 
 
-def test_samples_are_of_their_seed_and_clip(weights, source, tmp_path):
+def test_samples_are_of_their_seed_and_clip(session, source, tmp_path):
     (source / "sub" / "b.mp4").write_bytes((source / "a.mp4").read_bytes())
     z = {}
     for seed in (0, 1):
-        encoded(source, tmp_path / str(seed), weights, sample=True, seed=seed)
+        encoded(source, tmp_path / str(seed), session, SAMPLE, seed, num_frames=1)
         for name in ("a", "sub/b"):
             z[seed, name] = read_latents(tmp_path / str(seed) / f"{name}.safetensors").arrays["z"]
     assert len({values.tobytes() for values in z.values()}) == 4
 
 
-def test_ranks_share_the_clips_and_make_the_same_files(weights, source, tmp_path, monkeypatch):
-    encoded(source, tmp_path / "one", weights)
+def test_ranks_share_the_clips_and_make_the_same_files(session, source, tmp_path, monkeypatch):
+    encoded(source, tmp_path / "one", session, num_frames=1)
     monkeypatch.setattr(encode, "total", lambda count, ranks: count)
-    sources = find_sources(tmp_path / "two", source)
+    sources, options = find_sources(tmp_path / "two", source), Options(Sampling(num_frames=1))
     for rank, expected in ((1, {"c.safetensors"}), (0, None)):
-        encode_files(sources, tmp_path / "two", Options(), weights, rank=rank, ranks=2)
+        encode_files(session, sources, tmp_path / "two", options, place=(rank, 2))
         assert expected in (None, set(content(tmp_path / "two")))
     assert content(tmp_path / "two") == content(tmp_path / "one")
 
 
-def test_a_rank_refuses_what_another_rank_would_find(weights, source, tmp_path, monkeypatch):
+def test_a_rank_refuses_what_another_rank_would_find(session, source, tmp_path, monkeypatch):
     monkeypatch.setattr(encode, "total", lambda count, ranks: count)
     cache = tmp_path / "cache"
-    encoded(source / "c.png", cache, weights)
+    encoded(source / "c.png", cache, session)
     sources = find_sources(cache, source)  # a, c, sub/b: c is not of rank 0
     with pytest.raises(InputError, match="num_frames"):
-        encode_files(sources, cache, Options(num_frames=1), weights, rank=0, ranks=2)
+        encode_files(session, sources, cache, Options(Sampling(num_frames=1)), place=(0, 2))
     assert not (cache / "a.safetensors").exists()
 
 
-def test_other_weights_or_options_are_refused_unless_to_overwrite(weights, random_nano, source, tmp_path):
+def test_other_weights_or_options_are_refused_unless_to_overwrite(session, source, tmp_path):
     cache = tmp_path / "cache"
-    encoded(source, cache, weights)
+    encoded(source, cache, session, num_frames=1)
     first = content(cache)
-    other = tmp_path / "weights" / "other.safetensors"
-    random_nano.save(other, dtype="fp16")
-    hashes = [sha256(path) for path in (weights, other)]
-    for changes in ({"weights": other}, {"weights": weights, "num_frames": 3}, {"weights": weights, "sample": True}):
+    other = nano_session(tmp_path / "weights" / "other.safetensors", seed=1)
+    whole = Session(session.model, use_tile=False)
+    hashes = [sha256(one.model.weights_path) for one in (session, other)]
+    for who, storing, frames in (
+        (other, Storing(), 1),
+        (whole, Storing(), 1),
+        (session, Storing(), 3),
+        (session, SAMPLE, 1),
+    ):
         with pytest.raises(InputError, match="--overwrite") as error:
-            encoded(source, cache, **changes)
-        assert all(sha in str(error.value) for sha in hashes) == (changes["weights"] == other)
+            encoded(source, cache, who, storing, num_frames=frames)
+        assert all(sha in str(error.value) for sha in hashes) == (who is other)
     assert content(cache) == first
     with pytest.raises(InputError, match="--any_weights") as error:
-        decode_files(cache, tmp_path / "out", other)
+        decode_files(other, cache, tmp_path / "out")
     assert all(sha in str(error.value) for sha in hashes)
     assert not (tmp_path / "out").exists()
-    assert decode_files(cache, tmp_path / "out", other, any_weights=True) == 0
-    assert encoded(source, cache, other, overwrite=True) == 0
+    assert decode_files(other, cache, tmp_path / "out", Reading(any_weights=True)) == 0
+    assert encoded(source, cache, other, Storing(overwrite=True), num_frames=1) == 0
     assert read_header(cache / "a.safetensors")[0].weights_sha256 == hashes[1]
 
 
 @pytest.mark.parametrize("dtype_out, close", [("fp16", 1e-3), ("bf16", 8e-3)])
-def test_smaller_types_are_smaller_and_close(weights, source, tmp_path, dtype_out, close):
+def test_smaller_types_are_smaller_and_close(session, source, tmp_path, dtype_out, close):
     for name in ("fp32", dtype_out):
-        encoded(source / "a.mp4", tmp_path / name, weights, name)
-    files = [tmp_path / name / "a.safetensors" for name in ("fp32", dtype_out)]
+        encoded(source / "c.png", tmp_path / name, session, Storing(dtype=name))
+    files = [tmp_path / name / "c.safetensors" for name in ("fp32", dtype_out)]
     exact, rounded = (read_latents(file).arrays["mean"] for file in files)
     np.testing.assert_allclose(rounded, exact, rtol=close, atol=1e-6)
     assert not np.array_equal(rounded, exact)
     assert files[1].stat().st_size < files[0].stat().st_size
 
 
-def test_a_corrupt_clip_is_named_and_the_others_are_encoded(weights, source, tmp_path):
+def test_a_corrupt_clip_is_named_and_the_others_are_encoded(session, source, tmp_path):
     (source / "bad.mp4").write_text("no video")
     (tmp_path / "list.csv").write_text("video\nbad.mp4\nsub/b.mp4\nmissing.mp4\na.mp4\n")
     cache = tmp_path / "cache"
     sources = find_sources(cache, csv_path=tmp_path / "list.csv", video_folder=source)
-    assert encode_files(sources, cache, Options(), weights) == 2
+    assert encode_files(session, sources, cache, Options(Sampling(num_frames=1))) == 2
     assert [row["file"] for row in json.loads((cache / "failed.json").read_text())] == ["bad.mp4", "missing.mp4"]
     assert [row["source"] for row in read_index(cache)] == ["a.mp4", "sub/b.mp4"]
     (cache / "a.safetensors").write_bytes(b"damaged, and longer than eight bytes")
-    assert decode_files(cache, tmp_path / "out", weights) == 1
+    assert decode_files(session, cache, tmp_path / "out") == 1
     assert "a.safetensors" in (tmp_path / "out" / "failed.json").read_text()
     with pytest.raises(InputError, match="damaged"):
-        decode_files(cache / "a.safetensors", tmp_path / "out", weights)
+        decode_files(session, cache / "a.safetensors", tmp_path / "out")
     with pytest.raises(InputError, match="cannot be read as a video"):
-        encoded(source / "bad.mp4", tmp_path / "single", weights)
+        encoded(source / "bad.mp4", tmp_path / "single", session)
 
 
-def test_a_later_run_forgets_what_failed_in_an_earlier_one(weights, source, tmp_path, monkeypatch):
+def test_a_later_run_forgets_what_failed_in_an_earlier_one(session, source, tmp_path, monkeypatch):
     monkeypatch.setattr(encode, "total", lambda count, ranks: count)
     good = (source / "c.png").read_bytes()
     (source / "c.png").write_text("no image")
     sources, cache = find_sources(tmp_path / "cache", source), tmp_path / "cache"
-    assert encode_files(sources, cache, Options(), weights, rank=1, ranks=2) == 1
+    options = Options(Sampling(num_frames=1))
+    assert encode_files(session, sources, cache, options, place=(1, 2)) == 1
     assert (cache / "failed_rank1.json").exists()
     (source / "c.png").write_bytes(good)
-    assert encode_files(sources, cache, Options(), weights) == 0
+    assert encode_files(session, sources, cache, options) == 0
     assert not list(cache.glob("failed*"))
 
 
-def test_no_clip_is_in_a_cache_under_two_names(weights, source, tmp_path):
-    encoded(source, tmp_path / "cache", weights)
+def test_no_clip_is_in_a_cache_under_two_names(session, source, tmp_path):
+    encoded(source, tmp_path / "cache", session, num_frames=1)
     before = content(tmp_path / "cache")
     write_image(source / "a.png", moving_frames(1)[0])
     with pytest.raises(InputError, match="remove it, or name another folder") as error:
-        encoded(source, tmp_path / "cache", weights)
+        encoded(source, tmp_path / "cache", session, num_frames=1)
     assert "a.safetensors" in str(error.value)
     assert "a.mp4.safetensors" in str(error.value)
     assert content(tmp_path / "cache") == before
@@ -232,7 +246,7 @@ def test_names_stay_apart_and_inside(tmp_path):
             find_sources(tmp_path / "out", **arguments)
 
 
-def test_latents_from_outside_and_scaled_ones_decode(weights, random_nano, source, tmp_path, monkeypatch):
+def test_latents_from_outside_and_scaled_ones_decode(session, model, source, tmp_path, monkeypatch):
     given = []  # frames as they go into the files: H.264 may make much of one level in one pixel
 
     def kept(*args):
@@ -240,7 +254,7 @@ def test_latents_from_outside_and_scaled_ones_decode(weights, random_nano, sourc
         return given[-1]
 
     monkeypatch.setattr(decode, "decode_frames", kept)
-    encoded(source / "a.mp4", tmp_path / "cache", weights)
+    encoded(source / "a.mp4", tmp_path / "cache", session)
     latents = read_latents(tmp_path / "cache" / "a.safetensors")
     mean = latents.arrays["mean"]
     header = latents.header
@@ -249,23 +263,22 @@ def test_latents_from_outside_and_scaled_ones_decode(weights, random_nano, sourc
     outside.mkdir()
     np.savez(outside / "model.npz", latents=np.stack((scaled, scaled)))
     np.save(outside / "one.npy", scaled.astype(np.float64))
-    assert decode_files(outside, tmp_path / "out", weights, scaled=True, fps=Fraction(12)) == 0
+    assert decode_files(session, outside, tmp_path / "out", Reading(scaled=True, fps=Fraction(12))) == 0
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["model_0.mp4", "model_1.mp4", "one.mp4"]
     info = probe(tmp_path / "out" / "model_1.mp4")
-    assert (info.frames, info.height, info.width, info.fps) == (16, 24, 16, 12)
-    expected = pixels.to_frames(random_nano.decode(mean[None]).asnumpy()[0])
+    assert (info.frames, info.height, info.width, info.fps) == (10, 24, 16, 12)
+    expected = pixels.to_frames(model.decode(mean[None]).asnumpy()[0])
     assert len(given) == 3
     for frames in given:  # scaling and back changes the last bits of z
         assert np.abs(np.subtract(frames, expected, dtype=int)).max() <= 1
-    encode.write_latents(
-        tmp_path / "scaled.safetensors", replace(latents, arrays=dict.fromkeys(("mean", "std"), scaled))
-    )
-    ((_, z), _), *_ = decode._clips(Models(weights, "auto", None), tmp_path / "scaled.safetensors", tmp_path, True)
+    ours = replace(latents, arrays=dict.fromkeys(("mean", "std"), scaled))
+    encode.write_latents(tmp_path / "scaled.safetensors", ours)
+    ((_, z), _), *_ = decode._clips(session, tmp_path / "scaled.safetensors", tmp_path, True)
     np.testing.assert_allclose(z, mean, atol=1e-6)
 
 
-def test_outside_files_that_are_no_latents_are_refused(weights, tmp_path):
-    shape = (4, 1, 3, 2)
+def test_outside_files_that_are_no_latents_are_refused(session, tmp_path):
+    shape = (4, 1, 12, 8)
     bad = {
         "two.npz": (lambda p: np.savez(p, a=np.ones(shape), b=np.ones(shape)), "2 arrays"),
         "int.npy": (lambda p: np.save(p, np.ones(shape, int)), "finite in fp32"),
@@ -280,49 +293,40 @@ def test_outside_files_that_are_no_latents_are_refused(weights, tmp_path):
     for name, (write, words) in bad.items():
         write(tmp_path / name)
         with pytest.raises(InputError, match=words):
-            decode_files(tmp_path / name, tmp_path / "out", weights)
+            decode_files(session, tmp_path / name, tmp_path / "out")
     assert not list((tmp_path / "out").glob("*.mp4"))
 
 
-def test_no_result_replaces_that_of_another_file(weights, tmp_path):
-    z = np.zeros((2, 4, 1, 3, 2), np.float32)
+def test_no_result_replaces_that_of_another_file(session, tmp_path, monkeypatch):
+    monkeypatch.setattr(decode, "decode_frames", lambda *args: iter(moving_frames(2)))
+    z = np.zeros((2, 4, 1, 12, 8), np.float32)
     (tmp_path / "in").mkdir()
     np.savez(tmp_path / "in" / "a.npz", z)
     np.save(tmp_path / "in" / "a_0.npy", z[0])
-    assert decode_files(tmp_path / "in", tmp_path / "out", weights) == 1
+    assert decode_files(session, tmp_path / "in", tmp_path / "out") == 1
     assert "would replace that of" in (tmp_path / "out" / "failed.json").read_text()
 
 
-def test_tiles_are_recorded_and_used(tmp_path, source, random_nano):
-    path = tmp_path / "nano.safetensors"
-    random_nano.save(path)
-    tiles = Tiles(encode_tile=8, decode_tile=8, decode_overlap=0, spatial_tile=16, spatial_overlap=8)
-    encoded(source / "a.mp4", tmp_path / "cache", path, tiles=tiles)
+def test_tiles_are_recorded_and_used(session, source, tmp_path):
+    sizes = {"encode_tile": 4, "encode_context": 2, "decode_tile": 4, "decode_overlap": 0}
+    tiled = families.load(session.model.weights_path, **sizes, spatial_tile=16, spatial_overlap=8)
+    encoded(source / "a.mp4", tmp_path / "cache", Session(tiled))
     latents = read_latents(tmp_path / "cache" / "a.safetensors")
-    assert latents.header.tiles["encode_tile"] == 8
-    tiled = Models(path, "auto", tiles).get(9, 23, 16)
-    tiled.use_tile = True
+    assert latents.header.tiles["encode_tile"] == 4
     frames = np.stack(list(read_frames(source / "a.mp4")))
     np.testing.assert_array_equal(latents.arrays["mean"], tiled.encode(pixels.to_clip(frames)[None])[1].asnumpy()[0])
 
 
-def call(monkeypatch, script, *arguments):
-    """Exit code of a script, run in this process."""
-    monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
-    with pytest.raises(SystemExit) as stop:
-        runpy.run_path(str(ROOT / "scripts" / script), run_name="__main__")
-    return stop.value.code
-
-
-def test_the_scripts_take_their_flags(weights, source, tmp_path, monkeypatch):
+def test_the_scripts_take_their_flags(source, tmp_path):
+    weights = save_nano(tmp_path / "nano.safetensors")
     (tmp_path / "list.csv").write_text("video\na.mp4\nc.png\n")
-    files = ("--csv_path", tmp_path / "list.csv", "--video_folder", source, "--ckpt_path", weights)
-    kind = ("--kind", "sample", "--seed", 3, "--dtype_out", "bf16", "--num_frames", 9)
-    assert call(monkeypatch, "encode_tae.py", *files, *kind, "--output_path", tmp_path / "cache") == 0
+    files = ("--csv_path", "list.csv", "--video_folder", source, "--ckpt_path", weights)
+    kind = ("--kind", "sample", "--seed", 3, "--dtype_out", "bf16", "--num_frames", FRAMES)
+    call_script("scripts/encode.py", *files, *kind, "--output_path", "cache", cwd=tmp_path)
     header, _ = read_header(tmp_path / "cache" / "c.safetensors")
     assert (header.kind, header.dtype, header.options["seed"]) == ("sample", "bf16", 3)
     results = ("--output_path", tmp_path / "out", "--ckpt_path", weights)
-    assert call(monkeypatch, "decode_tae.py", "--input", tmp_path / "cache", *results) == 0
+    call_script("scripts/decode.py", "--input", "cache", *results, cwd=tmp_path)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.mp4", "c.png"]
     assert probe(tmp_path / "out" / "a.mp4") == probe(source / "a.mp4")
 
@@ -330,21 +334,19 @@ def test_the_scripts_take_their_flags(weights, source, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "script, arguments, words",
     [
-        ("encode_tae.py", ("--output_path", "x"), "give either --input"),
-        ("encode_tae.py", ("--input", "none", "--output_path", "x"), "no file or folder"),
-        ("encode_tae.py", ("--input", "none"), "--output_path"),
-        ("encode_tae.py", ("--input", "in", "--output_path", "in"), "results cannot go to"),
-        ("encode_tae.py", ("--input", "in", "--output_path", "x", "--dtype_out", "fp8"), "fp8"),
-        ("decode_tae.py", ("--input", "none.npy"), "no file"),
-        ("decode_tae.py", ("--input", "in"), "holds no latents"),
-        ("decode_tae.py", ("--input", "in", "--fps", "1/0"), "no frame rate"),
-        ("decode_tae.py", ("--input", "in", "--fps", "-1"), "fps=-1 must be positive"),
+        ("encode.py", ("--output_path", "x"), "give either --input"),
+        ("encode.py", ("--input", "none", "--output_path", "x"), "no file or folder"),
+        ("encode.py", ("--input", "none"), "--output_path"),
+        ("encode.py", ("--input", "in", "--output_path", "in"), "results cannot go to"),
+        ("encode.py", ("--input", "in", "--output_path", "x", "--dtype_out", "fp8"), "fp8"),
+        ("encode.py", ("--input", "in", "--output_path", "x", "--kind", "codes"), "nothing that tae gives"),
+        ("decode.py", ("--input", "none.npy"), "no file"),
+        ("decode.py", ("--input", "in"), "holds no latents"),
+        ("decode.py", ("--input", "in", "--fps", "1/0"), "no frame rate"),
+        ("decode.py", ("--input", "in", "--fps", "-1"), "fps=-1 must be positive"),
     ],
 )
-def test_wrong_arguments_are_one_line(source, tmp_path, monkeypatch, capfd, script, arguments, words):
-    monkeypatch.chdir(tmp_path)
-    assert call(monkeypatch, script, *arguments) == 2
-    lines = [line for line in capfd.readouterr().err.splitlines() if line.startswith("error: ")]
-    assert len(lines) == 1
-    assert words in lines[0]
+def test_wrong_arguments_are_one_line(source, tmp_path, script, arguments, words):
+    done = call_script(f"scripts/{script}", *arguments, cwd=tmp_path, code=2)
+    check_one_line_error(done, words)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in"]

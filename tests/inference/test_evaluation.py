@@ -8,18 +8,20 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from conftest import NANO, ROOT, msrun, randomise, run
+from conftest import ROOT, msrun, run
+from media import save_nano, write_clip
 
 from mg.errors import InputError
+from mg.inference.clips import find_sources
 from mg.inference.options import Options
 from mg.inference.reconstruct import Saving, reconstruct
-from mg.inference.clips import find_sources
+from mg.io.clip import Sampling
 from mg.io.image import read_image, write_image
-from mg.io.video import VideoWriter, probe, read_frames, write_video
+from mg.io.video import VideoWriter, probe, read_frames
 from mg.metrics.choose import choose_metrics
 from mg.metrics.metric import PerFrame
 from mg.metrics.psnr import psnr
-from mg.models.tae.tae import TemporalAutoencoder
+from mg.models.session import Session
 
 NAMES = ["b.mp4", "a.mp4", "missing.mp4", "short.mp4", "bad.mp4", "picture.png", "c.mp4", "a.mp4"]
 
@@ -30,24 +32,33 @@ def listed(tmp_path):
     folder = tmp_path / "videos"
     for seed, (name, count) in enumerate((("a", 9), ("b", 9), ("c", 9), ("short", 5))):
         still = np.kron(np.random.default_rng(seed).integers(0, 256, (8, 6, 3)), np.ones((4, 4, 1))).astype(np.uint8)
-        with write_video(folder / f"{name}.mp4", Fraction(25)) as file:
-            for index in range(count):
-                file.write(np.ascontiguousarray(np.roll(still, index, 1)[:, :20]))
+        frames = [np.ascontiguousarray(np.roll(still, index, 1)[:, :20]) for index in range(count)]
+        write_clip(folder / f"{name}.mp4", frames)
     write_image(folder / "picture.png", still)
     (folder / "bad.mp4").write_text("no video")
     (tmp_path / "list.csv").write_text("\n".join(["video", *NAMES]) + "\n")
     return {"csv_path": tmp_path / "list.csv", "video_folder": folder}
 
 
-def evaluated(listed, weights, output, code=2, **more):
-    options = Options(num_frames=9, image_size=(24, 16), sample=more.pop("sample", False))
-    sources = find_sources(output, **listed)
-    assert reconstruct(sources, weights, output, options=options, **more) == code
+def evaluated(listed, session, output, code=2, sample=False, batch_size=1, **more):
+    options = Options(Sampling(num_frames=9, image_size=(24, 16)), sample, batch_size=batch_size)
+    assert reconstruct(session, find_sources(output, **listed), output, options, **more) == code
     return json.loads((output / "metrics.json").read_text())
 
 
-def test_each_good_clip_counts_once_and_each_bad_one_is_named(listed, weights, tmp_path):
-    report = evaluated(listed, weights, tmp_path / "out", saving=Saving("none"))
+@pytest.fixture
+def wrapped(session, monkeypatch):
+    """Put something around the decoding of tiles for one test."""
+
+    def wrap(function):
+        decode_tile = session.model.decode_tile
+        monkeypatch.setattr(session.model, "decode_tile", lambda *args: function(decode_tile, *args), raising=False)
+
+    return wrap
+
+
+def test_each_good_clip_counts_once_and_each_bad_one_is_named(listed, session, tmp_path):
+    report = evaluated(listed, session, tmp_path / "out", saving=Saving("none"))
     assert [row["file"] for row in report["clips"]] == ["b.mp4", "a.mp4", "short.mp4", "picture.png", "c.mp4"]
     assert [row["frames"] for row in report["clips"]] == [9, 9, 5, 1, 9]
     assert [row["file"] for row in report["failed"]] == ["missing.mp4", "bad.mp4"]
@@ -76,15 +87,12 @@ def test_each_good_clip_counts_once_and_each_bad_one_is_named(listed, weights, t
 
 
 @pytest.mark.parametrize("sample", [False, True])
-def test_a_batch_gives_the_figures_of_single_clips(listed, weights, random_nano, tmp_path, sample):
-    alone = evaluated(listed, weights, tmp_path / "alone", sample=sample, saving=Saving("none"))
-    computed, decode_tile = [], random_nano.decode_tile
-    random_nano.decode_tile = lambda z, *more: computed.append(len(z)) or decode_tile(z, *more)
-    try:
-        both = evaluated(listed, weights, tmp_path / "both", sample=sample, saving=Saving("none"), batch_size=2)
-    finally:
-        del random_nano.decode_tile
-    # b and a; the missing one and short; bad and the picture; c: always two are computed
+def test_a_batch_gives_the_figures_of_single_clips(listed, session, wrapped, tmp_path, sample):
+    alone = evaluated(listed, session, tmp_path / "alone", sample=sample, saving=Saving("none"))
+    computed = []
+    wrapped(lambda decode_tile, z, *more: computed.append(len(z)) or decode_tile(z, *more))
+    both = evaluated(listed, session, tmp_path / "both", sample=sample, saving=Saving("none"), batch_size=2)
+    # b and a; c; short; the picture: always two are computed
     assert computed == [2, 2, 2, 2]
     assert both["failed"] == alone["failed"]
     assert len(both["clips"]) == 5
@@ -102,64 +110,59 @@ def test_spellings_of_a_name_are_one_clip_and_the_folder_must_exist(listed, tmp_
         find_sources(tmp_path / "out", csv_path=listed["csv_path"], video_folder=tmp_path / "none")
 
 
-def test_a_name_that_is_not_utf_8_is_as_good_as_any(listed, weights, tmp_path):
+def test_a_name_that_is_not_utf_8_is_as_good_as_any(listed, session, tmp_path):
     folder = tmp_path / "names"
     folder.mkdir()
     name = os.fsdecode(b"caf\xe9.mp4")
     (folder / name).write_bytes((listed["video_folder"] / "a.mp4").read_bytes())
-    report = evaluated({"source": folder}, weights, tmp_path / "out", 0)
+    report = evaluated({"source": folder}, session, tmp_path / "out", 0)
     assert [row["file"] for row in report["clips"]] == [name]
     for table in ("clips.csv", "frames.csv"):
         assert b"\ncaf\xe9.mp4," in (tmp_path / "out" / table).read_bytes()
 
 
-def test_what_is_not_finite_in_a_batch_fails_alone(listed, weights, random_nano, tmp_path):
+def test_what_is_not_finite_in_a_batch_fails_alone(listed, session, wrapped, tmp_path):
     (tmp_path / "list.csv").write_text("video\nb.mp4\na.mp4\nc.mp4\n")
-    calls, decode_tile = [], random_nano.decode_tile
+    bad = []
 
-    def poisoned(z, *more):
+    def poisoned(decode_tile, z, *more):
         frames, state = decode_tile(z, *more)
-        calls.append(z)
-        if len(calls) == 1:
-            poisoned.bad = z[1].copy()
-        frames[[np.array_equal(latents, poisoned.bad) for latents in z]] = np.nan
+        bad.append(z[-1].copy())
+        frames[[np.array_equal(latents, bad[0]) for latents in z]] = np.nan
         return frames, state
 
-    random_nano.decode_tile = poisoned
-    try:
-        report = evaluated(listed, weights, tmp_path / "out", 1, saving=Saving("none"), batch_size=2)
-    finally:
-        del random_nano.decode_tile
+    wrapped(poisoned)
+    report = evaluated(listed, session, tmp_path / "out", 1, saving=Saving("none"), batch_size=2)
     assert [row["file"] for row in report["clips"]] == ["b.mp4", "c.mp4"]
     assert [(row["file"], "not finite" in row["why"]) for row in report["failed"]] == [("a.mp4", True)]
 
 
-def test_a_clip_whose_files_cannot_be_finished_has_failed_and_nothing_else(listed, weights, tmp_path, monkeypatch):
+def test_a_clip_whose_files_cannot_be_finished_has_failed_and_nothing_else(listed, session, tmp_path, monkeypatch):
     listed["csv_path"].write_text("video\nb.mp4\npicture.png\n")
 
     def full(writer):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(VideoWriter, "finish", full)
-    report = evaluated(listed, weights, tmp_path / "out", 1)
+    report = evaluated(listed, session, tmp_path / "out", 1)
     assert [row["file"] for row in report["clips"]] == ["picture.png"]
     assert [(row["file"], "No space" in row["why"]) for row in report["failed"]] == [("b.mp4", True)]
 
 
-def test_a_run_that_is_stopped_leaves_no_report_of_an_earlier_one(listed, weights, tmp_path):
+def test_a_run_that_is_stopped_leaves_no_report_of_an_earlier_one(listed, session, tmp_path):
     listed["csv_path"].write_text("video\nb.mp4\n")
-    evaluated(listed, weights, tmp_path / "out", 0, saving=Saving("none"))
+    evaluated(listed, session, tmp_path / "out", 0, saving=Saving("none"))
     sources = find_sources(tmp_path / "out", **listed)
     broken = PerFrame("broken", lambda *frames: 1 / 0, "of the test")
     with pytest.raises(ZeroDivisionError):
-        reconstruct(sources, weights, tmp_path / "out", metrics=[broken], saving=Saving("none"))
+        reconstruct(session, sources, tmp_path / "out", metrics=[broken], saving=Saving("none"))
     assert not list((tmp_path / "out").iterdir())
 
 
-def test_folders_and_the_image_model_alone(listed, weights, random_nano, tmp_path):
+def test_folders_and_the_image_model_alone(listed, session, wrapped, tmp_path):
     (tmp_path / "list.csv").write_text("video\nb.mp4\npicture.png\n")
-    saving = Saving("side_by_side", folders=True, spatial=True)
-    report = evaluated(listed, weights, tmp_path / "out", 0, saving=saving)
+    saving = Saving("side_by_side", folders=True, images=Session(session.model.image_model()))
+    report = evaluated(listed, session, tmp_path / "out", 0, saving=saving)
     for ending in ("ori", "rec", "spatial"):
         folder = tmp_path / f"out_{ending}"
         assert sorted(path.name for path in folder.iterdir()) == ["b.mp4", "picture.png"]
@@ -177,14 +180,14 @@ def test_folders_and_the_image_model_alone(listed, weights, random_nano, tmp_pat
     assert report["clips"][0]["spatial_psnr"] == pytest.approx(stored, abs=1.5)  # H.264 in between
 
 
-def test_originals_are_never_written_over(listed, weights, tmp_path):
+def test_originals_are_never_written_over(listed, session, tmp_path):
     folder = listed["video_folder"].rename(tmp_path / "out_ori")
     before = (folder / "a.mp4").read_bytes()
     sources = find_sources(tmp_path / "out", folder / "a.mp4")
     with pytest.raises(InputError, match="name another output folder"):
-        reconstruct(sources, weights, tmp_path / "out", saving=Saving("none", folders=True))
+        reconstruct(session, sources, tmp_path / "out", saving=Saving("none", folders=True))
     assert (folder / "a.mp4").read_bytes() == before
-    assert reconstruct(sources, weights, tmp_path / "out", saving=Saving("none")) == 0
+    assert reconstruct(session, sources, tmp_path / "out", saving=Saving("none")) == 0
 
 
 class Levels:
@@ -212,7 +215,7 @@ class _Levels:
         return np.array(self.kept, np.float32)
 
 
-def test_metrics_of_a_set_and_metrics_without_a_score(listed, weights, tmp_path):
+def test_metrics_of_a_set_and_metrics_without_a_score(listed, session, tmp_path):
     class Steps(PerFrame):
         def scorer(self):
             scorer = super().scorer()
@@ -221,7 +224,7 @@ def test_metrics_of_a_set_and_metrics_without_a_score(listed, weights, tmp_path)
             return scorer
 
     steps = Steps("steps", lambda original, recon: 1.0, "none for the first frame")
-    report = evaluated(listed, weights, tmp_path / "out", metrics=[steps, Levels()], saving=Saving("none"))
+    report = evaluated(listed, session, tmp_path / "out", metrics=[steps, Levels()], saving=Saving("none"))
     assert [row["steps"] for row in report["clips"]] == [1, 1, 1, None, 1]
     assert report["mean"]["steps"] == 1
     assert report["set"]["levels"]["features"] == 9 + 9 + 5 + 1 + 9
@@ -236,7 +239,7 @@ def test_metrics_of_a_set_and_metrics_without_a_score(listed, weights, tmp_path)
 @pytest.mark.slow
 def test_two_ranks_give_the_report_of_one(listed, tmp_path):
     (tmp_path / "list.csv").write_text("video\nb.mp4\nmissing.mp4\na.mp4\nbad.mp4\nc.mp4\n")
-    randomise(TemporalAutoencoder(NANO)).save(tmp_path / "nano.safetensors")
+    save_nano(tmp_path / "nano.safetensors")
     files = [f"--{name}={path}" for name, path in listed.items()]
     flags = [*files, "--ckpt_path=nano.safetensors", "--num_frames=9", "--image_size", "24", "16", "--save_videos=none"]
     run("scripts/inference_tae.py", *flags, "--output_path=one", cwd=tmp_path, code=2)
@@ -250,20 +253,18 @@ def test_two_ranks_give_the_report_of_one(listed, tmp_path):
     assert not (tmp_path / "two" / ".scores").exists()
 
 
-def test_wrong_choices_are_named(listed, weights, tmp_path):
+def test_wrong_choices_are_named(listed, session, tmp_path):
     with pytest.raises(InputError, match="batch_size=0"):
-        evaluated(listed, weights, tmp_path / "out", batch_size=0)
-    with pytest.raises(InputError, match="save_videos='some'"):
-        Saving("some")
+        evaluated(listed, session, tmp_path / "out", batch_size=0)
     with pytest.raises(InputError, match="stride=0"):
-        Options(stride=0)
+        Sampling(stride=0)
     for names in (["psnr", "vmaf"], []):
         with pytest.raises(InputError, match="metric="):
             choose_metrics(names)
 
 
-def test_the_stride_takes_every_so_many_th_frame_at_the_rate_that_goes_with_it(listed, weights, tmp_path):
+def test_the_stride_takes_every_so_many_th_frame_at_the_rate_that_goes_with_it(listed, session, tmp_path):
     sources = find_sources(tmp_path / "out", listed["video_folder"] / "a.mp4")
-    assert reconstruct(sources, weights, tmp_path / "out", options=Options(stride=2, num_frames=4)) == 0
+    assert reconstruct(session, sources, tmp_path / "out", Options(Sampling(stride=2, num_frames=4))) == 0
     info = probe(tmp_path / "out" / "a_recon.mp4")
     assert (info.frames, info.fps) == (4, Fraction(25, 2))
