@@ -353,7 +353,10 @@ class Autoencoder(nn.Cell):
             return config or cls.config_type()
         stored = cls._stored_config(file)
         if stored is None and config is None:
-            raise InputError(f"'{file.path}' carries no configuration: pass the config= it was trained with")
+            raise InputError(
+                f"'{file.path}' carries no configuration: pass the config= it was trained with, or convert what "
+                "another program wrote, with tools/convert_checkpoint.py"
+            )
         if stored is None or config is None:
             return stored or config
         given, kept = config.as_mapping(), stored.as_mapping()

@@ -123,6 +123,7 @@ def test_damaged_files_give_one_clear_error(nano, tmp_path, suffix, damage):
     elif damage == "truncated":
         path.write_bytes(path.read_bytes()[:-100])
     elif damage == "folder":
+        path.unlink()
         path = tmp_path
     else:
         path = path.rename(tmp_path / "tae.pth")

@@ -14,6 +14,8 @@ from mg.models.layers.norm import GroupNorm
 from mg.models.layers.pad import pad_to_multiple, replicate_pad, zero_pad
 from mg.models.layers.resample import SpatialUpsample, TemporalDownsample, TemporalUpsample
 
+pytestmark = pytest.mark.usefixtures("uncompiled")
+
 
 def set_random(cell, seed=0):
     rng = np.random.default_rng(seed)
