@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from mindspore import nn
 
-from mg.models.lpips.backbone import Backbone, MaxPool
 from mg.models.layers.conv import Conv2d
+from mg.models.lpips.backbone import Backbone, MaxPool
 
 WIDTHS = (64, 128, 256, 512, 512)
 _DEPTHS = (2, 2, 3, 3, 3)
