@@ -71,7 +71,7 @@ class Autoencoder(nn.Cell):
         self.use_tile = use_tile
         self.weights_path = None if file is None else file.path
         self.compute_dtype = runtime.compute_dtype(dtype)
-        self._config = self.resolve_config(config, file)
+        self._config = self._resolved(config, file)
         self.latents = self.latent_kind()
         self.factors = Factors(getattr(self._config, "scaling_factor", 1.0), getattr(self._config, "shift_factor", 0.0))
         self.tiles = self.default_tiles.but(**sizes)
@@ -342,33 +342,8 @@ class Autoencoder(nn.Cell):
         return False
 
     @classmethod
-    def resolve_config(cls, config: Mapping[str, Any] | Any | None, file: weights.TensorFile | None) -> Any:
-        """The configuration to build: the caller's, the file's, or the default.
-
-        Raises InputError when the caller's and the file's disagree, or the file has none and the caller gives none.
-        """
-        if config is not None and not isinstance(config, cls.config_type):
-            config = cls.config_type.from_mapping(config)
-        if file is None:
-            return config or cls.config_type()
-        stored = cls._stored_config(file)
-        if stored is None and config is None:
-            raise InputError(
-                f"'{file.path}' carries no configuration: pass the config= it was trained with, or convert what "
-                "another program wrote, with tools/convert_checkpoint.py"
-            )
-        if stored is None or config is None:
-            return stored or config
-        given, kept = config.as_mapping(), stored.as_mapping()
-        differing = [f"{key} is {given[key]} but {kept[key]} in the file" for key in given if given[key] != kept[key]]
-        if differing:
-            raise InputError(
-                f"config disagrees with '{file.path}': {'; '.join(differing)}. Leave config out to use the file's"
-            )
-        return config
-
-    @classmethod
-    def _stored_config(cls, file: weights.TensorFile) -> Any | None:
+    def stored_config(cls, file: weights.TensorFile) -> Any | None:
+        """The configuration that a file carries, or None. Raises InputError for another family's, and a wrong one."""
         if not file.header:
             return None
         family = file.header.get("family")
@@ -379,22 +354,28 @@ class Autoencoder(nn.Cell):
         except InputError as error:
             raise InputError(f"'{file.path}' carries a configuration that cannot be used: {error}") from None
 
+    def _resolved(self, config: Mapping[str, Any] | Any | None, file: weights.TensorFile | None) -> Any:
+        """The configuration to build: the caller's, the file's, or the default.
 
-class Tokenizer(Autoencoder):
-    """A family whose latents are codes: `latent_kind` gives `Codes`."""
-
-    def tokenize(self, x: Tensor | np.ndarray) -> Tensor:
-        """Integers (B, t, h, w), or (B, h, w) for images, int32, of clips or images as `encode` takes them."""
-        return self.encode(x)[1]
-
-    def decode_tokens(self, tokens: Tensor | np.ndarray, num_target_frames: int | None = None) -> Tensor:
-        """Clips or images of integers (B, t, h, w), or (B, h, w) for images."""
-        integers = tokens.asnumpy() if isinstance(tokens, Tensor) else np.asarray(tokens)
-        if integers.ndim not in (3, 4):
-            raise InputError(f"tokens have shape {integers.shape}, but must be (B, t, h, w), or (B, h, w) for images")
-        is_image = integers.ndim == 3
-        z = self.latents.signs(integers[:, None] if is_image else integers)
-        return self.decode(z[:, :, 0] if is_image else z, num_target_frames)
+        Raises InputError when the caller's and the file's disagree, or the file has none and the caller gives none.
+        """
+        if config is not None and not isinstance(config, self.config_type):
+            config = self.config_type.from_mapping(config)
+        stored = None if file is None else self.stored_config(file)
+        if file is not None and stored is None and config is None:
+            raise InputError(
+                f"'{file.path}' carries no configuration: pass the config= it was trained with, or convert what "
+                "another program wrote, with tools/convert_checkpoint.py"
+            )
+        if config is None or stored is None:
+            return config or stored or self.config_type()
+        given, kept = config.as_mapping(), stored.as_mapping()
+        differing = [f"{key} is {given[key]} but {kept[key]} in the file" for key in given if given[key] != kept[key]]
+        if differing:
+            raise InputError(
+                f"config disagrees with '{file.path}': {'; '.join(differing)}. Leave config out to use the file's"
+            )
+        return config
 
 
 class _Graph(nn.Cell):

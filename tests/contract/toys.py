@@ -12,13 +12,14 @@ from mindspore import Tensor, nn, ops
 from mindspore import dtype as mstype
 
 from mg.config import check, from_mapping, setting
-from mg.models.autoencoder import Autoencoder, Tokenizer
+from mg.models.autoencoder import Autoencoder
 from mg.models.forward import GaussianForward
 from mg.models.latents import Codes, split_moments
 from mg.models.layers.conv import SpatialConv
 from mg.models.layers.folds import channels_first, frames_first
 from mg.models.terms import Term
 from mg.models.tiling.tiles import Tiles
+from mg.models.tokenizer import Tokenizer
 
 SIDE = 4  # pixels of a latent pixel, each way
 GROUP = 4  # frames of every latent frame but the first

@@ -66,9 +66,9 @@ class ImageVAE(Autoencoder):
         weights.assign(self, list(weights.named_parameters(self)), tensors, file.path)
 
     @classmethod
-    def _stored_config(cls, file: weights.TensorFile) -> Any | None:
+    def stored_config(cls, file: weights.TensorFile) -> Any | None:
         if _is_ours(file):
-            return super()._stored_config(file)
+            return super().stored_config(file)
         image = open_foreign(file)
         return config_of(image, image.stored, image.path)
 
