@@ -19,7 +19,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from mg.checks import is_number, is_whole
 from mg.errors import InputError
@@ -125,8 +125,19 @@ def write_latents(path: Path | str, latents: Latents) -> None:
     values = asdict(header)
     model = values.pop("model")
     metadata = {_HEADER_KEY: json.dumps({"family": FAMILY, **values}, sort_keys=True, allow_nan=False)}
+    content = save(stored, metadata if model is None else {**metadata, _MODEL_KEY: model})
     with whole_file(path) as part:
-        save_file(stored, part, metadata if model is None else {**metadata, _MODEL_KEY: model})
+        part.write_bytes(_in_order(content))
+
+
+def _in_order(content: bytes) -> bytes:
+    """A safetensors file with its metadata by name, so that equal latents are equal files: it comes in any order."""
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:start])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # values stay aligned
+    return len(text).to_bytes(8, "little") + text + content[start:]
 
 
 def read_header(path: Path | str) -> tuple[Header, tuple[int, ...]]:

@@ -76,8 +76,10 @@ def expected(session, clip):
     del session.model.compute
     for name, side in (("encoder", 1), ("decoder", 2)):
         tiles = [shape for called, *shape in calls if called == name]
-        assert len(tiles) > 1
         assert len({tuple(tile) for tile in tiles}) == 1
+        assert tiles[0][0] * side != FRAMES
+        # a window with its context may hold all frames
+        assert len(tiles) > 1 or (name == "encoder" and session.tiles == session.model.default_tiles)
         assert (tiles[0][1] * side < HEIGHT) == (session.tiles.spatial_tile < HEIGHT)
     return frames
 

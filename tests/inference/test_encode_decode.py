@@ -6,9 +6,10 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from averages import averaging_session
 from calls import call_script
 from conftest import check_one_line_error
-from media import moving_frames, nano_session, save_nano, write_clip
+from media import moving_frames, save_nano, write_clip
 
 from mg.errors import InputError
 from mg.files import sha256
@@ -23,10 +24,15 @@ from mg.io.image import read_image, write_image
 from mg.io.latent_index import read_index
 from mg.io.latents import read_header, read_latents
 from mg.io.video import probe, read_frames
-from mg.models import families
 from mg.models.session import Session
 
 FRAMES = 9  # of the videos, of 23x16
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory):
+    """A model at work that compiles nothing."""
+    return averaging_session(tmp_path_factory.mktemp("weights") / "nano.safetensors")
 
 
 @pytest.fixture
@@ -156,7 +162,7 @@ def test_other_weights_or_options_are_refused_unless_to_overwrite(session, sourc
     cache = tmp_path / "cache"
     encoded(source, cache, session, num_frames=1)
     first = content(cache)
-    other = nano_session(tmp_path / "weights" / "other.safetensors", seed=1)
+    other = averaging_session(tmp_path / "weights" / "other.safetensors", seed=1)
     whole = Session(session.model, use_tile=False)
     hashes = [sha256(one.model.weights_path) for one in (session, other)]
     for who, storing, frames in (
@@ -307,26 +313,33 @@ def test_no_result_replaces_that_of_another_file(session, tmp_path, monkeypatch)
     assert "would replace that of" in (tmp_path / "out" / "failed.json").read_text()
 
 
-def test_tiles_are_recorded_and_used(session, source, tmp_path):
+def test_tiles_are_recorded_and_used(session, source, tmp_path, monkeypatch):
     sizes = {"encode_tile": 4, "encode_context": 2, "decode_tile": 4, "decode_overlap": 0}
-    tiled = families.load(session.model.weights_path, **sizes, spatial_tile=16, spatial_overlap=8)
-    encoded(source / "a.mp4", tmp_path / "cache", Session(tiled))
+    tiled = averaging_session(tmp_path / "nano.safetensors", **sizes, spatial_tile=16, spatial_overlap=8)
+    shapes, encode_tile = [], tiled.model.encode_tile
+    monkeypatch.setattr(
+        tiled.model, "encode_tile", lambda x, *more: shapes.append(x.shape[2:]) or encode_tile(x, *more), raising=False
+    )
+    encoded(source / "a.mp4", tmp_path / "cache", tiled)
+    assert set(shapes) == {(8, 16, 16)}
+    assert len(shapes) == 2 * 2  # nine frames and 23 rows
     latents = read_latents(tmp_path / "cache" / "a.safetensors")
     assert latents.header.tiles["encode_tile"] == 4
-    frames = np.stack(list(read_frames(source / "a.mp4")))
-    np.testing.assert_array_equal(latents.arrays["mean"], tiled.encode(pixels.to_clip(frames)[None])[1].asnumpy()[0])
+    frames = pixels.to_clip(np.stack(list(read_frames(source / "a.mp4"))))[None]
+    np.testing.assert_array_equal(latents.arrays["mean"], tiled.model.encode(frames)[1].asnumpy()[0])
 
 
-def test_the_scripts_take_their_flags(source, tmp_path):
+def test_the_scripts_take_their_flags(source, tmp_path, uncompiled):
     weights = save_nano(tmp_path / "nano.safetensors")
     (tmp_path / "list.csv").write_text("video\na.mp4\nc.png\n")
     files = ("--csv_path", "list.csv", "--video_folder", source, "--ckpt_path", weights)
     kind = ("--kind", "sample", "--seed", 3, "--dtype_out", "bf16", "--num_frames", FRAMES)
-    call_script("scripts/encode.py", *files, *kind, "--output_path", "cache", cwd=tmp_path)
+    once = ("--mode", "pynative")  # cheaper than to compile
+    call_script("scripts/encode.py", *files, *kind, *once, "--output_path", "cache", cwd=tmp_path)
     header, _ = read_header(tmp_path / "cache" / "c.safetensors")
     assert (header.kind, header.dtype, header.options["seed"]) == ("sample", "bf16", 3)
     results = ("--output_path", tmp_path / "out", "--ckpt_path", weights)
-    call_script("scripts/decode.py", "--input", "cache", *results, cwd=tmp_path)
+    call_script("scripts/decode.py", "--input", "cache", *results, *once, cwd=tmp_path)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.mp4", "c.png"]
     assert probe(tmp_path / "out" / "a.mp4") == probe(source / "a.mp4")
 

@@ -8,6 +8,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from averages import averaging_session
 from conftest import ROOT, msrun, run
 from media import save_nano, write_clip
 
@@ -38,6 +39,12 @@ def listed(tmp_path):
     (folder / "bad.mp4").write_text("no video")
     (tmp_path / "list.csv").write_text("\n".join(["video", *NAMES]) + "\n")
     return {"csv_path": tmp_path / "list.csv", "video_folder": folder}
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory):
+    """A model at work that compiles nothing."""
+    return averaging_session(tmp_path_factory.mktemp("weights") / "nano.safetensors")
 
 
 def evaluated(listed, session, output, code=2, sample=False, batch_size=1, **more):

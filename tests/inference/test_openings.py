@@ -4,7 +4,8 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from media import nano_session, write_clip
+from averages import averaging_session
+from media import write_clip
 from openings import count_openings
 
 from mg.inference.clips import find_sources
@@ -19,20 +20,8 @@ TAKEN = 3  # frames of every video here
 
 @pytest.fixture(scope="module")
 def session(tmp_path_factory):
-    """A model whose networks give zeros: what is opened does not depend on what becomes of it."""
-    session = nano_session(tmp_path_factory.mktemp("weights") / "nano.safetensors")
-    side, channels = session.model.space_compression, session.model.channels_in_latent
-
-    def compute(name, array, reference=None):
-        batch, _, frames, height, width = array.shape
-        if name == "decoder":
-            shape = (batch, 3, session.model.window_frames(frames), height * side, width * side)
-        else:
-            shape = (batch, 2 * channels, session.model.window_latents(frames), height // side, width // side)
-        return np.zeros(shape, np.float32)
-
-    session.model.compute = compute
-    return session
+    """A model at work that compiles nothing."""
+    return averaging_session(tmp_path_factory.mktemp("weights") / "nano.safetensors")
 
 
 @pytest.fixture

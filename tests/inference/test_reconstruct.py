@@ -5,6 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from averages import averaging_session
 from media import moving_frames, write_clip
 
 from mg.errors import InputError
@@ -31,8 +32,14 @@ TILES.update(spatial_tile=16, spatial_overlap=8)
 
 
 @pytest.fixture(scope="module")
+def session(tmp_path_factory):
+    """A model at work that compiles nothing."""
+    return averaging_session(tmp_path_factory.mktemp("weights") / "nano.safetensors")
+
+
+@pytest.fixture(scope="module")
 def tiled(session):
-    """The same in small tiles."""
+    """A model with networks, in small tiles."""
     return Session(families.load(session.model.weights_path, **TILES))
 
 
@@ -88,11 +95,9 @@ def test_tiles_reach_the_model_and_the_report(tiled, tmp_path):
 def test_one_graph_each_way_serves_tiles_of_clips_of_any_length(tiled, tmp_path):
     for frames in (10, 11, 25):
         write_clip(tmp_path / "in" / f"{frames}.mp4", moving_frames(frames))
-    before = tiled.graphs
-    tiled.model.release_graphs()
     report = reconstructed(tiled, tmp_path / "in", tmp_path / "out")
     assert sorted(row["frames"] for row in report["clips"]) == [10, 11, 25]
-    assert report["run"]["graphs_compiled"] == before + 2
+    assert report["run"]["graphs_compiled"] == 2
 
 
 def test_a_folder_gives_results_for_each_and_names_what_failed(session, tmp_path):

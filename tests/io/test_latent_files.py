@@ -266,3 +266,14 @@ def test_an_index_lists_what_is_there(tmp_path):
     (tmp_path / "index.json").write_text(json.dumps({"clips": []}))
     with pytest.raises(InputError, match="no index"):
         read_index(tmp_path)
+
+
+def test_equal_latents_are_equal_files(tmp_path):
+    arrays = {name: np.ones((4, 1, 2, 2), np.float32) for name in ("mean", "std")}
+    header = Header("posterior", "fp32", 1, 16, 16, "24", "a.mp4", None, {}, "ab", 1.0, 0.0, "some_family")
+    for number in range(20):
+        write_latents(tmp_path / f"{number}.safetensors", Latents(header, arrays))
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
+    read = read_latents(tmp_path / "0.safetensors")
+    assert read.header == header
+    np.testing.assert_array_equal(read.arrays["mean"], arrays["mean"])
