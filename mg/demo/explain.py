@@ -17,7 +17,7 @@ from mg.errors import InputError
 from mg.evaluation.curves import Curves
 from mg.evaluation.round_trip import generator_of, round_trip
 from mg.io import image, video
-from mg.io.clip import Clip, open_clip
+from mg.io.clip import Clip, find_media, open_clip
 from mg.io.frames import resize_and_crop
 from mg.io.pictures import amplified_difference
 from mg.metrics.psnr import psnr
@@ -112,7 +112,8 @@ def _open(request: Request, limits: Limits) -> tuple[Clip, list[str]]:
 
     Raises InputError for a file that cannot be read.
     """
-    clip, notes = open_clip(request.source), []
+    (source,) = find_media(request.source, leave_out=request.source)
+    clip, notes = open_clip(source), []
     total = min(clip.total, request.num_frames)
     if clip.total > total:
         most = f" This page takes at most {limits.max_frames}." if request.num_frames == limits.max_frames else ""

@@ -67,6 +67,12 @@ def test_frames_that_are_too_small_are_refused_with_the_remedy_that_the_page_has
         explain(session, Request(tmp_path / "tiny.png", 1), LIMITS, tmp_path, lambda *_: None)
 
 
+def test_a_file_of_another_kind_is_told_by_its_suffix(session, tmp_path):
+    (tmp_path / "text.txt").write_text("only text")
+    with pytest.raises(InputError, match=r"text.txt' has the suffix '.txt'; give videos"):
+        explain(session, Request(tmp_path / "text.txt", 1), LIMITS, tmp_path, lambda *_: None)
+
+
 @pytest.mark.parametrize(
     "frames, size, tiles, words",
     [
