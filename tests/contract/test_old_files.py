@@ -43,7 +43,7 @@ def test_a_cache_decodes_to_the_same_frames(session, tmp_path, kind):
     assert (header.kind, header.model, header.source) == (kind, None, "clip.mp4")
     z = session.model.latents.restored(latents.arrays)
     frames = np.stack(list(decode_frames(session, z, (header.frames, header.height, header.width))))
-    before = np.load(OLD / kind / "frames.npz")["frames"]
+    before = np.load(OLD / f"{kind}_frames.npz")["frames"]
     assert np.abs(np.subtract(frames, before, dtype=int)).max() <= 1  # another processor may round otherwise
     assert decode_files(session, OLD / kind, tmp_path) == 0
     assert probe(tmp_path / "clip.mp4") == probe(OLD / "clip.mp4")

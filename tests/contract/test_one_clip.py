@@ -131,7 +131,8 @@ def test_validation(session, folder, tmp_path, monkeypatch, expected, scored):
     frames, psnr = [], validate.psnr
     monkeypatch.setattr(validate, "psnr", lambda *pair: frames.append(pair[1]) or psnr(*pair))
     model = session.model
-    forward = model.training_forward()
+    with model.evaluating():  # or networks stay as they are trained
+        forward = model.training_forward()
     config = objective_config(model.terms)(perceptual_weight=0.0)
     parts = SimpleNamespace(model=model, forward=forward, objective=Objective(config, forward.outputs, facts_of(model)))
     data = DataConfig(video_folder=str(folder / "in"), sample_n_frames=FRAMES, image_size=(HEIGHT, WIDTH))
