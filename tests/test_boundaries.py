@@ -59,7 +59,7 @@ NUMBERS = {
     "mg/evaluation/round_trip.py": (2, "images at once; bytes of a hash"),
     "mg/io/frames.py": (1, "smallest side of a frame"),
     "mg/io/image.py": (1, "bits of a level"),
-    "mg/io/latents.py": (3, "bits of integers and of a byte"),
+    "mg/io/latents.py": (4, "bits of integers and of a byte; bytes of a length"),
     "mg/io/pictures.py": (1, "pixels of a margin"),
     "mg/io/plots.py": (1, "size of text"),
     "mg/io/video.py": (1, "quality of a written file"),

@@ -35,6 +35,7 @@ _STORED = {"fp32": "F32", "fp16": "F16", "bf16": "BF16"}  # as a safetensors fil
 _STORED.update({name: f"{dtype.kind.upper()}{8 * dtype.itemsize}" for name, dtype in _INTEGERS.items()})
 _READ_AS_FP32 = ("F64", "F32", "F16", "BF16")
 FLOAT_DTYPES = tuple(_FLOATS)
+_LENGTH = 8  # bytes in which a safetensors file says how long its header is
 
 
 @dataclass(frozen=True)
@@ -132,12 +133,12 @@ def write_latents(path: Path | str, latents: Latents) -> None:
 
 def _in_order(content: bytes) -> bytes:
     """A safetensors file with its metadata by name, so that equal latents are equal files: it comes in any order."""
-    start = 8 + int.from_bytes(content[:8], "little")
-    header = json.loads(content[8:start])
+    start = _LENGTH + int.from_bytes(content[:_LENGTH], "little")
+    header = json.loads(content[_LENGTH:start])
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
     text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)  # values stay aligned
-    return len(text).to_bytes(8, "little") + text + content[start:]
+    text += b" " * (-len(text) % _LENGTH)  # values stay aligned
+    return len(text).to_bytes(_LENGTH, "little") + text + content[start:]
 
 
 def read_header(path: Path | str) -> tuple[Header, tuple[int, ...]]:

@@ -91,7 +91,7 @@ BAD = [
     (["--ckpt_path", "cut.safetensors"], "is damaged or not a .safetensors file"),
     (["--ckpt_path", "shape.safetensors"], "1 of another shape (encoder.conv_in.spatial.weight (1, 2)"),
     (["--ckpt_path", "lacking.safetensors"], "1 missing (encoder.conv_in.spatial.weight)"),
-    (["--ckpt_path", "key.safetensors"], "unknown config keys: chanels"),
+    (["--ckpt_path", "key.safetensors"], "unknown key chanels; did you mean z_channels"),
     (["--dtype", "bf16"], "bf16 does not run on a CPU"),
     (["--image_size", "8"], "image_size"),
     (["--image_size", "64", "64", "64"], "3 values"),
