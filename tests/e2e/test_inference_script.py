@@ -14,6 +14,7 @@ from calls import call_script
 from conftest import NANO, ROOT, check_one_line_error, run
 from safetensors.numpy import save_file
 
+from mg.inference.clips import SAMPLE_CLIP
 from mg.io.image import read_image, write_image
 from mg.io.video import probe, write_video
 from mg.models.tae.tae import TemporalAutoencoder
@@ -28,7 +29,7 @@ def test_without_arguments_it_reconstructs_the_sample_clip(tmp_path):
     report = json.loads((output / "metrics.json").read_text())
     assert report["mean"]["psnr"] > 24
     assert report["mean"]["ssim"] > 0.8
-    source, recon = probe(output / "sample_clip.mp4"), probe(output / "sample_clip_recon.mp4")
+    source, recon = probe(SAMPLE_CLIP), probe(output / "sample_clip_recon.mp4")
     assert source == recon
     assert (source.width, source.height, source.frames) == (256, 256, 64)
     assert probe(output / "sample_clip_side_by_side.mp4").width == 768
@@ -121,10 +122,21 @@ def test_bad_input_in_a_process_of_its_own(bad_inputs, tmp_path):
     assert not [path for path in (tmp_path / "samples").rglob("*") if path.is_file()]
 
 
+@pytest.fixture(scope="module")
+def long_clip(tmp_path_factory):
+    """One that a nano model is at for long after the first frames are written."""
+    path = tmp_path_factory.mktemp("long") / "clip.mp4"
+    frames = np.random.default_rng(0).integers(0, 256, (8, 64, 64, 3), np.uint8)
+    with write_video(path, Fraction(24)) as file:
+        for index in range(1500):
+            file.write(frames[index % len(frames)])
+    return path
+
+
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_leaves_no_unfinished_file(tmp_path, kind):
+def test_an_interrupted_run_leaves_no_unfinished_file(weights, long_clip, tmp_path, kind):
     process = subprocess.Popen(
-        [sys.executable, ROOT / SCRIPT],
+        [sys.executable, ROOT / SCRIPT, "--input", long_clip, "--ckpt_path", weights],
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         text=True,
