@@ -7,7 +7,8 @@ import subprocess
 from dataclasses import fields
 
 import pytest
-from conftest import ROOT, run
+from calls import call_script
+from conftest import ROOT
 
 from mg.config import read_recipe
 from mg.training.recipe import Recipe, recipe_classes
@@ -34,7 +35,7 @@ def test_other_commands_know_their_flags(command):
     if script.suffix == ".sh":
         subprocess.run(["bash", "-n", str(script)], check=True)
         return
-    known = re.findall(r"--\w+", run(str(script), "--help", cwd=ROOT).stdout)
+    known = re.findall(r"--\w+", call_script(words[1 if words[0] == "python" else 0], "--help", cwd=ROOT).stdout)
     assert {word for word in words if word.startswith("--")} <= set(known)
 
 

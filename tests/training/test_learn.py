@@ -72,15 +72,17 @@ def test_micro_batches_are_one_batch_for_model_and_discriminator():
         np.testing.assert_allclose(b.asnumpy(), a.asnumpy(), rtol=1e-5, atol=1e-6, err_msg=a.name)
 
 
-def test_what_is_not_finite_changes_nothing():
+def test_a_step_that_is_not_finite_changes_nothing_but_the_next_one_does():
     parts = parts_of(0, micro_batches=2, disc_weight_mode="constant")
     learner, batch = Learner(parts, 2), batch_of(2)
+    all_parameters = [parts.forward.gain, *parts.update.ema.averages, *parts.adversary.parameters()]
     learner.step(0, singles(batch), RATES)
-    before = [p.asnumpy().copy() for p in (parts.forward.gain, *parts.adversary.parameters())]
+    before = [p.asnumpy().copy() for p in all_parameters]
     broken = batch.clip.asnumpy().copy()
     broken[1, 0, 0, 0, 0] = np.inf
     figures, _ = learner.step(1, singles(Batch(Tensor(broken), ())), RATES)
     assert figures["kept"] == 0
-    for p, value in zip((parts.forward.gain, *parts.adversary.parameters()), before):
+    for p, value in zip(all_parameters, before):
         np.testing.assert_array_equal(p.asnumpy(), value, err_msg=p.name)
     assert learner.step(2, singles(batch), RATES)[0]["kept"] == 1
+    assert all((p.asnumpy() != value).any() for p, value in zip(all_parameters[:4], before))

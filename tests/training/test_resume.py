@@ -9,8 +9,9 @@ import time
 
 import numpy as np
 import pytest
-from conftest import ROOT, check_one_line_error, run
-from recipes import SMALL, recipe
+from calls import call_script
+from conftest import ROOT, check_one_line_error
+from recipes import SMALL, recipe, toy_recipe
 
 from mg.config import write_recipe
 from mg.errors import InputError
@@ -19,9 +20,6 @@ from mg.models.weights import TensorFile
 from mg.training import checkpoint
 from mg.training.folder import lock
 from mg.training.loop import train
-
-# Few trained parameters compile in half the time.
-FEW = {"freeze": ("decoder*", "encoder.middle*")}
 
 
 def newest(folder):
@@ -44,25 +42,26 @@ def check_equal(one, other):
 
 
 @pytest.mark.parametrize(
-    "changes",
+    "make, changes",
     [
-        {"ema_decay": 0.9, **FEW},
-        pytest.param({"optimizer": "muon", "ema_decay": 0.9}, marks=pytest.mark.slow),
+        (toy_recipe, {"ema_decay": 0.9}),
+        pytest.param(recipe, {"optimizer": "muon", "ema_decay": 0.9}, marks=pytest.mark.slow),
         pytest.param(
+            recipe,
             {"gradient_accumulation_steps": 2, "disc_weight": 0.5, "disc_channels": 8, "lecam_weight": 0.1},
             marks=pytest.mark.slow,
         ),
     ],
     ids=["ema", "muon and ema", "accumulation and discriminator"],
 )
-def test_three_steps_and_three_more_are_six(tmp_path, changes):
-    assert train(recipe(tmp_path, max_steps=6, **changes), tmp_path / "six") == 0
+def test_three_steps_and_three_more_are_six(tmp_path, make, changes):
+    assert train(make(tmp_path, max_steps=6, **changes), tmp_path / "six") == 0
     shutil.copytree(tmp_path / "six", tmp_path / "three")  # as if killed after the third step's checkpoint
     checkpoint.latest(tmp_path / "three" / "checkpoints").unlink()
     kept = (tmp_path / "six" / "metrics.jsonl").read_text().splitlines(keepends=True)[:3]
     killed = ['{"step": 3, "total": 1e9}\n', '{"step": 4, "to']  # what may be left behind
     (tmp_path / "three" / "metrics.jsonl").write_text("".join(kept + killed))
-    assert train(recipe(tmp_path, max_steps=6, **changes), tmp_path / "three", resume=True) == 0
+    assert train(make(tmp_path, max_steps=6, **changes), tmp_path / "three", resume=True) == 0
     check_equal(tmp_path / "six", tmp_path / "three")
     first, last = (TensorFile(tmp_path / "six" / "checkpoints" / f"step_0000000{n}.safetensors") for n in (3, 6))
     for part in ("model.", "adamw.m.", "adamw.v.", *(["muon.m."] if "optimizer" in changes else [])):
@@ -76,23 +75,23 @@ def test_three_steps_and_three_more_are_six(tmp_path, changes):
 def test_what_cannot_be_resumed_is_refused(tmp_path):
     folder = tmp_path / "run"
     with pytest.raises(InputError, match="no checkpoint"):
-        train(recipe(tmp_path), folder, resume=True)
-    assert train(recipe(tmp_path, max_steps=1, checkpoint_interval=1, **FEW), folder) == 0
+        train(toy_recipe(tmp_path), folder, resume=True)
+    assert train(toy_recipe(tmp_path, max_steps=1, checkpoint_interval=1), folder) == 0
     with pytest.raises(InputError, match="--resume"):
-        train(recipe(tmp_path), folder)
+        train(toy_recipe(tmp_path), folder)
     with pytest.raises(InputError, match=r"learning_rate: 0\.001 became 0\.5"):
-        train(recipe(tmp_path, learning_rate=0.5, **FEW), folder, resume=True)
+        train(toy_recipe(tmp_path, learning_rate=0.5), folder, resume=True)
     with pytest.raises(InputError, match="no checkpoint of a training"):
-        train(recipe(tmp_path), tmp_path / "other", resume=str(folder / "last.safetensors"))
+        train(toy_recipe(tmp_path), tmp_path / "other", resume=str(folder / "last.safetensors"))
     path, file = checkpoint.latest(folder / "checkpoints"), newest(folder)
     header = {**file.header, "config": {k: v for k, v in file.header["config"].items() if k != "moving_image_ratio"}}
     weights.save_file(dict(file), path, {"mg": json.dumps(header)})  # by a version that did not have the key
     with pytest.raises(InputError, match=r"moving_image_ratio: 0\.0 became 0\.5"):
-        train(recipe(tmp_path, max_steps=1, moving_image_ratio=0.5, **FEW), folder, resume=True)
-    assert train(recipe(tmp_path, max_steps=1, **FEW), folder, resume=True) == 0
+        train(toy_recipe(tmp_path, max_steps=1, moving_image_ratio=0.5), folder, resume=True)
+    assert train(toy_recipe(tmp_path, max_steps=1), folder, resume=True) == 0
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(InputError, match="damaged"):
-        train(recipe(tmp_path, **FEW), folder, resume=True)
+        train(toy_recipe(tmp_path), folder, resume=True)
 
 
 def test_a_full_disk_ends_the_run_and_leaves_the_last_checkpoint_whole(tmp_path, monkeypatch):
@@ -108,16 +107,29 @@ def test_a_full_disk_ends_the_run_and_leaves_the_last_checkpoint_whole(tmp_path,
 
     monkeypatch.setattr(checkpoint.weights, "save_file", full)
     with pytest.raises(InputError, match=r"step_00000002.*No space left on device"):
-        train(recipe(tmp_path, checkpoint_interval=1, **FEW), folder)
+        train(toy_recipe(tmp_path, checkpoint_interval=1), folder)
     assert [path.name for path in (folder / "checkpoints").iterdir()] == ["step_00000001.safetensors"]
     assert newest(folder).header["progress"]["position"]["step"] == 1
 
 
+SCRIPT = f"""
+import sys
+sys.path[:0] = [{str(ROOT / "tests")!r}, {str(ROOT / "scripts")!r}]
+from toys import ToyVideoVAE
+from mg import cli
+from mg.models import families
+families.FAMILIES[ToyVideoVAE.family] = ToyVideoVAE
+import train
+cli.run_script(train.main)
+"""
+
+
 def test_sigterm_saves_and_the_run_goes_on_from_there(tmp_path):
-    chosen = recipe(tmp_path, max_steps=100000, checkpoint_interval=100000, **FEW)
+    chosen = toy_recipe(tmp_path, max_steps=100000, checkpoint_interval=100000)
     write_recipe(tmp_path / "recipe.yaml", chosen.as_mapping())
-    command = ["scripts/train_tae.py", "--config", tmp_path / "recipe.yaml", "--output_path", tmp_path / "run"]
-    process = subprocess.Popen([sys.executable, str(ROOT / command[0]), *map(str, command[1:])], stderr=subprocess.PIPE)
+    (tmp_path / "toy_train.py").write_text(SCRIPT)
+    command = [sys.executable, tmp_path / "toy_train.py", "--config", tmp_path / "recipe.yaml", "--output_path"]
+    process = subprocess.Popen([*map(str, command), str(tmp_path / "run")], stderr=subprocess.PIPE)
     log = tmp_path / "run" / "metrics.jsonl"
     deadline = time.time() + 300
     while time.time() < deadline and not (log.exists() and log.read_text().count("\n") >= 3):
@@ -131,7 +143,9 @@ def test_sigterm_saves_and_the_run_goes_on_from_there(tmp_path):
     done = newest(tmp_path / "run").header["progress"]["position"]["step"]
     assert done >= 3
     assert len(lines(tmp_path / "run")) == done
-    run(*command, "--resume", "True", "--max_steps", done + 2, cwd=tmp_path)
+    assert (
+        train(toy_recipe(tmp_path, max_steps=done + 2, checkpoint_interval=100000), tmp_path / "run", resume=True) == 0
+    )
     assert newest(tmp_path / "run").header["progress"]["position"]["step"] == done + 2
     assert [record["step"] for record in lines(tmp_path / "run")] == list(range(done + 2))
 
@@ -155,19 +169,10 @@ def test_bad_clips_are_named_counted_and_remembered(tmp_path):
 
 
 def test_wrong_command_lines_are_one_line(tmp_path):
-    done = run("scripts/train_tae.py", "--output_path", tmp_path / "a", "--learning_rat", "1", cwd=tmp_path, code=2)
+    script, folder = "scripts/train_tae.py", ("--output_path", tmp_path / "a")
+    done = call_script(script, *folder, "--learning_rat", "1", cwd=tmp_path, code=2)
     check_one_line_error(done, "learning_rat")
-    done = run(
-        "scripts/train_tae.py",
-        "--output_path",
-        tmp_path / "a",
-        "--dtype",
-        "bf16",
-        "--video_folder",
-        tmp_path,
-        cwd=tmp_path,
-        code=2,
-    )
+    done = call_script(script, *folder, "--dtype", "bf16", "--video_folder", tmp_path, cwd=tmp_path, code=2)
     check_one_line_error(done, "bf16", "CPU")
 
 

@@ -14,6 +14,7 @@ from mg.models.layers.folds import channels_first, frames_first
 from mg.models.terms import Facts, Term
 from mg.training.config import AdversarialConfig
 from mg.training.discriminate import Adversarial, Adversary
+from mg.training.ema import Ema
 from mg.training.learn import Batch, Rates
 from mg.training.optimizer import SGD
 from mg.training.step import Gradients, Loss, LossScale, Update
@@ -62,9 +63,9 @@ class Discriminator(nn.Cell):
         return channels_first(self.last(ops.tanh(self.first(frames_first(clip)))))
 
 
-def update_of(parameters):
+def update_of(parameters, ema=None):
     rules = [1.0] * len(parameters), [0.0] * len(parameters)
-    return Update(SGD(parameters, *rules), None, LossScale(1.0, 0), 1, 0.0)
+    return Update(SGD(parameters, *rules), ema, LossScale(1.0, 0), 1, 0.0)
 
 
 def adversary_of(objective, micro_batches=1, **settings):
@@ -87,7 +88,7 @@ def parts_of(noises=0, micro_batches=1, weights=None, **adversarial):
         heard = Adversarial(adversary.discriminator, LOSSES[adversary.config.disc_loss][1], ms.float32)
     loss = Loss(forward, objective, heard)
     gradients = Gradients(loss, [forward.gain], LossScale(1.0, 0))
-    update = update_of([forward.gain])
+    update = update_of([forward.gain], Ema([forward.gain], 0.5))
     return SimpleNamespace(
         forward=forward, objective=objective, adversary=adversary, loss=loss, gradients=gradients, update=update
     )
