@@ -72,10 +72,13 @@ class Run:
         data = TrainingData(self.recipe.data, training.seed, self.share, progress.position, progress.bad_files)
         log = self.folder.begin(self.recipe, self.parts.model, progress.step)
         bar = tqdm(total=training.max_steps, initial=progress.step, unit="step", disable=self.share.rank > 0)
-        skipped, stopped = 0, False
+        skipped, stopped, compiled = 0, False, set()
         with closing(iter(data)) as steps, bar, log, Stop() as request, self._bad_files_written(data):
             while progress.step < training.max_steps and not stopped:
                 step = self._next(steps, log)
+                if (shape := step.clips[0].shape) not in compiled:
+                    bar.set_postfix_str("compiling for {2} frames of {4}x{3}".format(*shape))
+                    compiled.add(shape)
                 record = self._learn(step, request.asked)
                 stopped = record.pop("stop") > 0
                 progress.note(step, record)
