@@ -175,9 +175,14 @@ def test_the_page_computes_what_the_command_does(kind, home, compiled, tmp_path)
     assert len(told.latents) == told.latent_shape[1]
 
 
-# Operators one by one are cheap; compiled steps cost a minute and more.
+# The toys' operators one by one are cheap; compiled steps, and networks with levels, cost a minute and more.
 TRAINED = [
-    pytest.param(kind, mode, id=f"{kind.family}-{mode}", marks=() if mode == "pynative" else pytest.mark.slow)
+    pytest.param(
+        kind,
+        mode,
+        id=f"{kind.family}-{mode}",
+        marks=() if mode == "pynative" and kind.family.startswith("toy") else pytest.mark.slow,
+    )
     for kind in KINDS
     for mode in ("pynative", "graph")
 ]

@@ -42,7 +42,9 @@ def folder(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module", params=[{}, SMALL_TILES], ids=["default tiles", "small tiles"])
+@pytest.fixture(
+    scope="module", params=[{}, pytest.param(SMALL_TILES, marks=pytest.mark.slow)], ids=["default tiles", "small tiles"]
+)
 def sizes(request):
     return request.param
 

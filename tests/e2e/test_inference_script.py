@@ -141,7 +141,7 @@ def long_clip(tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("kind", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_an_interrupted_run_leaves_no_unfinished_file(weights, long_clip, tmp_path, kind):
     process = subprocess.Popen(
         [sys.executable, ROOT / SCRIPT, "--input", long_clip, "--ckpt_path", weights],

@@ -41,6 +41,7 @@ def sgd(tmp_path_factory):
     return learner_of(tmp_path_factory.mktemp("sgd"), optimizer="sgd", max_grad_norm=0.0, weight_decay=0.0)
 
 
+@pytest.mark.slow
 def test_gradients_reach_every_parameter_and_agree_with_finite_differences(sgd):
     batch = batch_of(sgd, random_clip(1, 3, 9, 16, 16))
     start, tensors = values(sgd, "model."), sgd.parts.tensors

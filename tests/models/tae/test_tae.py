@@ -148,6 +148,7 @@ def test_fp16_model_is_close_to_fp32_and_returns_fp32(random_nano):
     assert np.abs(recon.asnumpy() - expected[0].asnumpy()).max() < 0.05
 
 
+@pytest.mark.slow  # of two levels, here and for every family: tests/contract/test_battery.py
 def test_graph_and_pynative_agree(random_nano):
     x = random_clip(1, 3, 9, 24, 16)
     in_pynative = [t.asnumpy() for t in random_nano(x, seed=0)]

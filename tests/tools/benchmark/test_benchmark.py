@@ -11,7 +11,7 @@ import mindspore as ms
 import numpy as np
 import pytest
 import yaml
-from conftest import NANO, ROOT, check_one_line_error, run
+from conftest import FOUR_LEVELS, ROOT, check_one_line_error, run
 
 sys.path.insert(0, str(ROOT / "tools/benchmark"))
 
@@ -84,7 +84,7 @@ def test_operators_are_added_up_by_type():
 
 
 def test_the_plan_has_what_was_asked_for(monkeypatch):
-    model = families.build("tae", NANO, "fp32")
+    model = families.build("tae", FOUR_LEVELS, "fp32")
     before = model.tiles
     counted = []
 
@@ -178,6 +178,7 @@ def test_a_process_tells_what_is_wrong_in_one_line(model_file, tmp_path):
     check_one_line_error(done, "encode of 8x16x16 by mg", "bf16 does not run on a CPU")
 
 
+@pytest.mark.slow
 def test_the_tool_from_end_to_end(model_file, tmp_path):
     flags = ("--part", "encode", "decode", "--frames", "4", "--size", "16", "24", "--runs", "2", "--profile")
     tiles = ("--use_tile", "--encode_tile", "2", "--decode_tile", "2", "--decode_overlap", "0")
@@ -225,11 +226,11 @@ def test_peers_take_the_same_step_without_mindspore(model_file, tmp_path):
 @pytest.mark.slow
 def test_measured_memory_grows_by_at_least_what_is_counted(tmp_path):
     """What is kept must all be there at once. A CPU needs more, measured: 3.9 times as much; why is not known."""
-    (tmp_path / "nano.yaml").write_text(yaml.safe_dump({**NANO, "ch_mult": list(NANO["ch_mult"])}))
+    (tmp_path / "nano.yaml").write_text(yaml.safe_dump({**FOUR_LEVELS, "ch_mult": list(FOUR_LEVELS["ch_mult"])}))
     flags = ("--model_config", "nano.yaml", "--part", "--memory_frames", "16", "24", "--size", "192")
     run(TOOL, *flags, cwd=tmp_path)
     rows = json.loads((tmp_path / "benchmark.json").read_text())["memory"]["rows"]
-    model = families.build("tae", NANO, "fp32")
+    model = families.build("tae", FOUR_LEVELS, "fp32")
     few, many = (counting.count(model, "forward", (row["frames"], 192, 192), 4, on_cpu=True).kept() for row in rows)
     counted, grown = many - few, (rows[1]["peak_gb"] - rows[0]["peak_gb"]) * 1e9
     assert counted > 400e6

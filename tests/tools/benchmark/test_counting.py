@@ -8,7 +8,7 @@ import mindspore as ms
 import numpy as np
 import pytest
 import yaml
-from conftest import NANO, ROOT
+from conftest import FOUR_LEVELS, ROOT
 from mindspore import Tensor, ops
 
 sys.path.insert(0, str(ROOT / "tools/benchmark"))
@@ -28,7 +28,7 @@ ELEMENTS = {"bf16": (2, False), "fp32": (4, False), "fp32 on a CPU": (4, True)}
 
 @pytest.fixture(scope="module")
 def tae():
-    return families.build("tae", NANO, "fp32")
+    return families.build("tae", FOUR_LEVELS, "fp32")
 
 
 @pytest.fixture(scope="module")
@@ -198,7 +198,7 @@ def test_pytorch_counts_the_same_arithmetic(tae):
 
 def test_the_script_writes_what_it_prints(tae, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "nano.yaml").write_text(yaml.safe_dump({**NANO, "ch_mult": list(NANO["ch_mult"])}))
+    (tmp_path / "nano.yaml").write_text(yaml.safe_dump({**FOUR_LEVELS, "ch_mult": list(FOUR_LEVELS["ch_mult"])}))
     script.main(["--model_config", "nano.yaml", "--frames", "8", "17", "--size", "30", "16"])
     written = json.loads((tmp_path / "costs.json").read_text())
     assert [row["frames"] for row in written["costs"]] == [8, 17]
@@ -221,7 +221,7 @@ def test_the_script_writes_what_it_prints(tae, tmp_path, monkeypatch, capsys):
 )
 def test_wrong_flags_are_refused(flags, words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "nano.yaml").write_text(yaml.safe_dump({**NANO, "ch_mult": list(NANO["ch_mult"])}))
+    (tmp_path / "nano.yaml").write_text(yaml.safe_dump({**FOUR_LEVELS, "ch_mult": list(FOUR_LEVELS["ch_mult"])}))
     given = () if "--ckpt_path" in flags else ("--model_config", "nano.yaml")
     with pytest.raises(InputError, match=words):
         script.main([*given, *flags])

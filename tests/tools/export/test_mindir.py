@@ -14,6 +14,7 @@ from mg.files import sha256
 TOOL = "tools/export/mindir.py"
 
 
+@pytest.mark.slow
 def test_exported_graphs_are_the_model(random_nano, tmp_path):
     random_nano.save(tmp_path / "nano.safetensors")
     flags = ("--ckpt_path", "nano.safetensors", "--frames", 5, "--size", 17, 20, "--batch_size", 2)
