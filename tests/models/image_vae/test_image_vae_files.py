@@ -153,7 +153,10 @@ def test_a_config_json_that_does_not_fit_is_refused(vae, tmp_path, config, words
 
 
 def test_null_sizes_in_config_json_say_nothing():
-    require_same_sizes({"latent_channels": None}, Sizes(8, (8, 12), 1, 4), "x")
+    sizes = Sizes(8, (8, 12), 1, 4)
+    require_same_sizes({"latent_channels": None}, sizes, "x")
+    with pytest.raises(InputError, match="latent_channels=5, but the tensors say 4"):
+        require_same_sizes({"latent_channels": 5}, sizes, "x")
 
 
 @pytest.mark.parametrize(
