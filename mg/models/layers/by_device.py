@@ -37,21 +37,15 @@ class FoldTime(nn.Cell):
 
 
 class UnfoldTime(nn.Cell):
-    """Tensors (B, C, T, H*W), of which each has every n-th frame -> (B, n*T, C, H, W)."""
+    """(B, C, T, H*W) -> (B, T, C, H, W)."""
 
     def __init__(self):
         super().__init__()
         self.on_cpu = runtime.on_cpu()
 
-    def construct(self, phases: tuple[Tensor, ...], height: int, width: int) -> Tensor:
-        batch, channels, frames, pixels = phases[0].shape
-        frames = frames * len(phases)
-        if self.on_cpu:
-            x = [ops.stack(ops.unstack(phase, 2), 1) for phase in phases]
-            x = x[0] if len(phases) == 1 else ops.stack(x, 2)
-        else:
-            x = phases[0] if len(phases) == 1 else ops.stack(phases, 3).reshape(batch, channels, frames, pixels)
-            x = x.transpose(0, 2, 1, 3)
+    def construct(self, x: Tensor, height: int, width: int) -> Tensor:
+        batch, channels, frames, _ = x.shape
+        x = ops.stack(ops.unstack(x, 2), 1) if self.on_cpu else x.transpose(0, 2, 1, 3)
         return x.reshape(batch, frames, channels, height, width)
 
 
@@ -70,25 +64,52 @@ class AddToRows(nn.Cell):
 
 
 class ScaleAndShiftRows(nn.Cell):
-    """x * scale + shift, with one of each for every row.  x: (N, L); scale, shift: (N,); all fp32.
-
-    On a CPU and outside training, as a BatchNorm with a mean of 0 and a variance of 1: one pass over x.
-    """
+    """x * scale + shift, with one of each for every row.  x: (N, L); scale, shift: (N,); all fp32."""
 
     def __init__(self):
         super().__init__()
         self.on_cpu = runtime.on_cpu()
         self.outer = ops.MatMul()
         self.add = AddToRows()
-        self.normalise = ops.BatchNorm(is_training=False, epsilon=1e-12)
 
     def construct(self, x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
         rows, length = x.shape
-        if self.on_cpu and not self.training:
-            ones = ops.ones_like(scale)
-            x = x.reshape(1, rows, 1, length)
-            return self.normalise(x, scale, shift, ops.zeros_like(scale), ones)[0].reshape(rows, length)
         scale = scale.reshape(rows, 1)
         if self.on_cpu:
             scale = self.outer(scale, ops.ones((1, length), mstype.float32))
         return self.add(x * scale, shift)
+
+
+_statistics = ops.BatchNorm(is_training=True, momentum=0.0)
+_normalise = ops.BatchNorm(is_training=False, epsilon=1e-12)
+
+
+def normalised_on_cpu(x: Tensor, weight: Tensor, bias: Tensor, norm: tuple[int, float, bool, bool]) -> Tensor:
+    """GroupNorm of (B, T, C, H, W) by two kernels for BatchNorm, to which every row of pixels is a channel.
+
+    norm: groups, epsilon, and whether statistics are of a whole clip, and of the first clip of the batch.
+    A row's own mean and variance come first, so that sums are short and lose little, and of them those of a group.
+    It has no gradient.
+    """
+    groups, eps, per_clip, of_first = norm
+    batch, frames, channels, height, width = x.shape
+    pixels = x.astype(mstype.float32)
+    rows = batch * frames * channels * height
+    ones, zeros = ops.ones((rows,), mstype.float32), ops.zeros((rows,), mstype.float32)
+    _, _, _, means, variances = _statistics(pixels.reshape(1, rows, 1, width), ones, zeros, zeros, ones)
+    axes = (1, 3) if per_clip else 3
+    means = means.reshape(batch, frames, groups, -1)
+    mean = means.mean(axes, keep_dims=True)
+    centred = means - mean
+    variance = (variances.reshape(means.shape) + centred * centred).mean(axes, keep_dims=True) + eps
+    if of_first:
+        mean, variance = mean[:1], variance[:1]
+    grouped, every = (batch, frames, groups, channels // groups), (batch * frames, channels)
+    pixels, *_ = _normalise(
+        pixels.reshape(1, -1, 1, height * width),
+        ops.broadcast_to(weight, every).reshape(-1),
+        ops.broadcast_to(bias, every).reshape(-1),
+        ops.broadcast_to(mean, grouped).reshape(-1),
+        ops.broadcast_to(variance, grouped).reshape(-1),
+    )
+    return pixels.astype(x.dtype).reshape(x.shape)

@@ -11,10 +11,11 @@ from mindspore import dtype as mstype
 from mindspore.common.initializer import HeUniform, initializer
 
 from mg.models.layers.by_device import FoldTime, UnfoldTime
-from mg.models.layers.folds import from_frames, to_frames
+from mg.models.layers.folds import from_frames, to_frames, to_triples
 from mg.models.layers.pad import replicate_pad
 
-_ADDED = np.asarray([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]], np.float32)  # phase, tap of two, tap of three
+# What taps of three become where samples are repeated twice: by phase, tap of two, tap of three.
+_ADDED = np.asarray([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]], np.float32)
 
 
 class Conv2d(nn.Cell):
@@ -70,7 +71,8 @@ class TemporalConv(Conv2d):
     """Kernel-3 convolution over time at every pixel of (B, T, C, H, W); starts as the identity.
 
     padding: frames put (before, after): the first and the last one repeated, or zeros.
-    Computed as a (3, 1) 2D convolution over (T, H*W): 3D convolutions are slow or missing in bf16 on Ascend.
+    Without 3D convolutions, which are slow or missing in bf16 on Ascend. In training it is a (3, 1) 2D convolution over
+    (T, H*W), since gradients then need no more than its input; otherwise the 1x1 convolution of triples of frames.
     Identity start: the centre tap is the unit matrix, other taps and bias are zero.
     """
 
@@ -79,51 +81,69 @@ class TemporalConv(Conv2d):
         start = np.zeros(self.weight.shape, np.float32)
         start[:, :, 1, 0] = np.eye(channels)
         self.weight.set_data(Tensor(start))
+        self.stride, self.padding, self.zeros = stride, padding, zeros
         self.fold = FoldTime(*padding, zeros)
         self.unfold = UnfoldTime()
-        self.matmul = ops.MatMul()
+        self.of_triples = ops.Conv2D(channels, (1, 1))
 
     def construct(self, x: Tensor) -> Tensor:
         return self.with_bias(x, self.bias)
 
     def with_bias(self, x: Tensor, bias: Tensor) -> Tensor:
         """The convolution with another bias than its own."""
-        x_folded = self.add_bias(self.without_bias(self.fold(x)), bias)
-        return self.unfold((x_folded,), *x.shape[3:])
+        if self.training:
+            return self.unfold(self.add_bias(self.without_bias(self.fold(x)), bias), *x.shape[3:])
+        triples = to_triples(x, self.padding, self.stride, self.zeros)
+        return from_frames(_of_triples(self.of_triples, triples, weight_of_triples(self.weight), bias), x.shape[0])
 
     def of_constant(self, constant: Tensor) -> Tensor:
         """What becomes of a clip that is the same everywhere and always, (C,) -> (C,); not with zeros as padding."""
-        channels = constant.shape[0]
-        taps = self.matmul(self.weight.reshape(-1, 3), ops.ones((3, 1), self.weight.dtype))
-        return self.matmul(taps.reshape(channels, channels), constant.reshape(channels, 1)).reshape(-1) + self.bias
+        return _of_constant(self.conv, constant, self.weight, self.bias)
 
 
-class Phase(nn.Cell):
-    """One phase of a convolution of kernel 3 over samples that are repeated twice, computed from the samples before.
+class DoublingConv(nn.Cell):
+    """What a `TemporalConv` gives of a clip whose every frame is repeated twice, computed from the frames before.
 
-    (N, C, H, W), weight (C', C, 3, 3 or 1), bias (C',) -> every second sample of the result, (N, C', H, W).
-    Of three neighbours among repeated samples two are the same one, so two taps can be added up beforehand: with taps
-    (w0, w1, w2), the first of two equal samples gives w0 * x[n - 1] + (w1 + w2) * x[n], the second gives
-    (w0 + w1) * x[n] + w2 * x[n + 1]. That is exact but for rounding, and 2/3 of the arithmetic along every axis that is
-    doubled. The taps are added inside the graph, so that weights can change at any time.
-    phase: 0 or 1 for each axis that is doubled: both, or only the first.
-    pad: whether zeros are added where a phase looks beyond H and W; without, a doubled axis gets shorter by one.
+    (B, T, C, H, W), its weight and bias -> (B, 2*T, C, H, W). Both frames that come of one see the same triple of
+    frames, each by two of its three taps: see `Phase`.
     """
 
-    def __init__(self, channels: int, phase: tuple[int, ...], pad: bool):
+    def __init__(self, channels: int, zeros: bool = False):
         super().__init__()
-        taps = _ADDED[phase[0]] if len(phase) == 1 else np.kron(_ADDED[phase[0]], _ADDED[phase[1]])
-        self.taps = Tensor(taps.T)
-        self.kernel = (2,) * len(phase) + (1,) * (2 - len(phase))
-        padding = [side for axis in phase for side in (1 - axis, axis)] if pad else [0] * 4
-        self.conv = ops.Conv2D(channels, self.kernel, pad_mode="pad", pad=tuple(padding))
-        self.bias_add = ops.BiasAdd()
+        taps = np.pad(_ADDED[0], ((0, 1), (0, 0))), np.pad(_ADDED[1], ((1, 0), (0, 0)))
+        self.taps = Tensor(np.concatenate(taps).T)
+        self.zeros = zeros
+        self.of_triples = ops.Conv2D(2 * channels, (1, 1))
         self.matmul = ops.MatMul()
 
     def construct(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        added = self.matmul(weight.reshape(-1, self.taps.shape[0]), self.taps)
-        added = added.reshape(*weight.shape[:2], *self.kernel).astype(x.dtype)
-        return self.bias_add(self.conv(x, added), bias.astype(x.dtype))
+        batch, frames, channels, height, width = x.shape
+        taps = self.matmul(weight.reshape(-1, 3), self.taps).reshape(channels, channels, 2, 3)
+        weight = taps.transpose(2, 0, 3, 1).reshape(2 * channels, 3 * channels, 1, 1)
+        triples = to_triples(x, (1, 1), 1, self.zeros)
+        x = _of_triples(self.of_triples, triples, weight, ops.concat((bias, bias)))
+        return x.reshape(batch, 2 * frames, channels, height, width)
+
+
+class Phase(nn.Cell):
+    """One phase of a 3x3 convolution over pixels that are repeated twice both ways, computed from the pixels before.
+
+    (N, C, H, W), weight (C', C, 3, 3), bias (C',) -> every second row and column of the result, (N, C', H, W).
+    Of three neighbours among repeated samples two are the same one, so two taps can be added up beforehand: with taps
+    (w0, w1, w2), the first of two equal samples gives w0 * x[n - 1] + (w1 + w2) * x[n], the second gives
+    (w0 + w1) * x[n] + w2 * x[n + 1]. That is exact but for rounding, and 4/9 of the arithmetic. The taps are added
+    inside the graph, so that weights can change at any time. row, column: 0 or 1.
+    """
+
+    def __init__(self, channels: int, row: int, column: int):
+        super().__init__()
+        self.taps = Tensor(np.kron(_ADDED[row], _ADDED[column]).T)
+        self.conv = ops.Conv2D(channels, (2, 2), pad_mode="pad", pad=(1 - row, row, 1 - column, column))
+        self.matmul = ops.MatMul()
+
+    def construct(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        added = self.matmul(weight.reshape(-1, 9), self.taps).reshape(*weight.shape[:2], 2, 2)
+        return ops.bias_add(self.conv(x, added.astype(x.dtype)), bias.astype(x.dtype))
 
 
 class Conv2_5d(nn.Cell):
@@ -159,3 +179,22 @@ class Conv2_5d(nn.Cell):
         spatial = self.spatial.weight.reshape(-1, 9 * channels)
         taps = ops.unstack(self.temporal.weight.reshape(spatial.shape[0], -1, 3), 2)
         return ops.stack([self.matmul(tap, spatial) for tap in taps], 1).reshape(-1, 3 * channels, 3, 3)
+
+
+# Functions and not methods, since a graph is compiled from them once and not once for every cell.
+
+
+def weight_of_triples(weight: Tensor) -> Tensor:
+    """(C', C, 3, 1) over time -> (C', 3*C, 1, 1), of what `to_triples` gives."""
+    out_channels, channels = weight.shape[:2]
+    return weight.reshape(out_channels, channels, 3).transpose(0, 2, 1).reshape(out_channels, 3 * channels, 1, 1)
+
+
+def _of_triples(conv: ops.Conv2D, triples: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return ops.bias_add(conv(triples, weight.astype(triples.dtype)), bias.astype(triples.dtype))
+
+
+def _of_constant(conv: ops.Conv2D, constant: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    channels = constant.shape[0]
+    constants = ops.broadcast_to(constant.reshape(1, channels, 1, 1), (1, channels, 3, 1))
+    return conv(constants, weight).reshape(-1) + bias

@@ -6,7 +6,8 @@ from mindspore import Parameter, Tensor, nn, ops
 from mindspore import dtype as mstype
 from mindspore.common.initializer import initializer
 
-from mg.models.layers.by_device import AddToRows, ScaleAndShiftRows
+from mg import runtime
+from mg.models.layers.by_device import AddToRows, ScaleAndShiftRows, normalised_on_cpu
 
 
 class GroupNorm(nn.Cell):
@@ -27,8 +28,11 @@ class GroupNorm(nn.Cell):
         self.bias = Parameter(initializer("zeros", (channels,), mstype.float32))
         self.add = AddToRows()
         self.scale_and_shift = ScaleAndShiftRows()
+        self.on_cpu = runtime.on_cpu()
 
     def construct(self, x: Tensor) -> Tensor:
+        if self.on_cpu and not self.training:
+            return normalised_on_cpu(x, self.weight, self.bias, (self.groups, self.eps, self.per_clip, self.of_first))
         batch, frames, channels, height, width = x.shape
         pixels = x.astype(mstype.float32).reshape(batch * frames * self.groups, -1)
         mean = self.average(pixels, batch, frames, width)

@@ -1,7 +1,7 @@
 """Halving and doubling of space and time. All take and give (B, T, C, H, W).
 
 Doubling repeats every sample and then convolves. In training it is computed just so; otherwise by phases, which is the
-same but for rounding: see mg.models.layers.conv.Phase.
+same but for rounding: see Phase and DoublingConv in mg.models.layers.conv.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ from collections.abc import Sequence
 
 from mindspore import Tensor, nn, ops
 
-from mg.models.layers.by_device import FoldTime, UnfoldTime
-from mg.models.layers.conv import Phase, SpatialConv, TemporalConv
+from mg.models.layers.conv import DoublingConv, Phase, SpatialConv, TemporalConv
 from mg.models.layers.folds import to_frames
 
 
@@ -47,7 +46,7 @@ class SpatialUpsample(nn.Cell):
     def __init__(self, channels: int):
         super().__init__()
         self.conv = SpatialConv(channels, channels)
-        self.phases = nn.CellList([Phase(channels, (row, column), pad=True) for row in (0, 1) for column in (0, 1)])
+        self.phases = nn.CellList([Phase(channels, row, column) for row in (0, 1) for column in (0, 1)])
 
     def construct(self, x: Tensor) -> Tensor:
         if self.training:
@@ -68,9 +67,7 @@ class TemporalUpsample(nn.Cell):
         super().__init__()
         self.zeros = padding == "zeros"
         self.conv = TemporalConv(channels, zeros=self.zeros)
-        self.phases = nn.CellList([Phase(channels, (phase,), pad=False) for phase in (0, 1)])
-        self.folds = nn.CellList([FoldTime(1 - phase, phase, self.zeros) for phase in (0, 1)])
-        self.unfold = UnfoldTime()
+        self.doubling = DoublingConv(channels, self.zeros)
 
     def construct(self, x: Tensor) -> Tensor:
         batch, frames, channels, height, width = x.shape
@@ -79,10 +76,7 @@ class TemporalUpsample(nn.Cell):
         if self.training:
             x = x.reshape(batch * frames, 1, channels, height * width)
             return self.conv(ops.concat((x, x), 1).reshape(batch, 2 * frames, channels, height, width))
-        first, second = [
-            phase(fold(x), self.conv.weight, self.conv.bias) for phase, fold in zip(self.phases, self.folds)
-        ]
-        return self.unfold((first, second), height, width)
+        return self.doubling(x, self.conv.weight, self.conv.bias)
 
 
 def _interleave(phases: Sequence[Tensor]) -> Tensor:
