@@ -99,7 +99,7 @@ def explain(session: Session, request: Request, limits: Limits, folder: Path, re
     model, curves = session.model, None
     if len(scores) > 1:
         curves = folder / "curves.png"
-        drawn = Curves(("psnr", "ssim"), model.window_frames(2) - model.window_frames(1))
+        drawn = Curves(("psnr", "ssim"), model.time_compression)
         drawn.add(np.array(scores))
         drawn.draw(curves)
     z = np.concatenate(latents, 2)[0]

@@ -123,7 +123,7 @@ def build(desk: Desk) -> gr.Blocks:
     """The page's parts, from top to bottom."""
     limits, model = desk.limits, desk.session.model
     with gr.Blocks(title="Autoencoder", analytics_enabled=False, delete_cache=(600, _KEPT_SECONDS)) as page:
-        gr.HTML(introduction(model.window_frames(2) - model.window_frames(1), model.space_compression))
+        gr.HTML(introduction(model.time_compression, model.space_compression))
         with gr.Row(equal_height=False):
             with gr.Column(scale=1, min_width=290, elem_classes="controls"):
                 upload = gr.File(label="A clip or an image", height=150, elem_id="upload")
@@ -152,7 +152,7 @@ def build(desk: Desk) -> gr.Blocks:
 
 def _tile_row(model: Autoencoder, first: int) -> list[gr.Number]:
     in_space = TILE_FIELDS[first].startswith("spatial")
-    step = model.space_compression if in_space else model.window_frames(2) - model.window_frames(1)
+    step = model.space_compression if in_space else model.time_compression
     settings = {"precision": 0, "min_width": 100, "step": step}
     with gr.Row():
         return [

@@ -82,9 +82,7 @@ def reconstruct(
         if rank == 0:
             graphs = session.graphs + (saving.images.graphs if saving.images else 0)
             run = {"seconds": round(time.monotonic() - started, 1), "ranks": ranks, "graphs_compiled": graphs}
-            model = session.model
-            group = model.window_frames(2) - model.window_frames(1)
-            report = write_report(output, tally, protocol, run, group)
+            report = write_report(output, tally, protocol, run, session.model.time_compression)
             logger.info("mean: %s", summary_of(report))
             logger.info("%d reconstructed, %d failed; results are in %s", len(report["clips"]), failed, output)
     finally:

@@ -129,8 +129,7 @@ def weight_at(weight: Weight, step: int) -> float:
 
 def facts_of(model: Autoencoder, ranks: int = 1) -> Facts:
     """What terms may know of a model."""
-    time_compression = model.window_frames(2) - model.window_frames(1)
-    return Facts(time_compression, model.compute_dtype, ranks, model.config)
+    return Facts(model.time_compression, model.compute_dtype, ranks, model.config)
 
 
 class Objective(nn.Cell):

@@ -104,6 +104,10 @@ class Autoencoder(nn.Cell):
         """How many frames so many latent frames become that go through the networks in one, at most; 0 for 0."""
         raise NotImplementedError
 
+    def filled(self, frames: int) -> int:
+        """How many frames a clip of so many is encoded as, its last one repeated: no more, unless a family says so."""
+        return frames
+
     def is_added(self, name: str) -> bool:
         """Whether a parameter, by its structural name, is of a part that an image model does not have."""
         return False
@@ -141,6 +145,11 @@ class Autoencoder(nn.Cell):
     def space_compression(self) -> int:
         """Rows and columns per latent row and column."""
         return self._config.space_compression
+
+    @property
+    def time_compression(self) -> int:
+        """Frames per latent frame, but for a first one that may have fewer."""
+        return self.window_frames(2) - self.window_frames(1)
 
     @property
     def channels_in_latent(self) -> int:
@@ -300,7 +309,7 @@ class Autoencoder(nn.Cell):
     def _encode(self, x: np.ndarray) -> np.ndarray:
         if self.use_tile:
             return np.concatenate(list(self.raw_stream([x])), 2)
-        return self.encode_tile(stream.padded(x, self.space_compression))[0]
+        return self.encode_tile(stream.padded(x, self.space_compression, self.filled(x.shape[2])))[0]
 
     def _decode(self, z: np.ndarray, frames: int) -> np.ndarray:
         if self.use_tile:

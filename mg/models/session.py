@@ -33,10 +33,11 @@ class Session:
     def shape_of(self, frames: int, height: int, width: int) -> tuple:
         """What graphs for a clip depend on: clips of equal ones are computed by the same."""
         tiles = self.tiles if self.use_tile else self._whole_frames(height, width)
-        window = frames if frames <= tiles.encode_tile else tiles.encode_tile + 2 * tiles.encode_context
+        filled = self.model.filled(frames)
+        windows = min(filled, tiles.encode_tile + 2 * tiles.encode_context), min(filled, tiles.decode_tile)
         unit = self.model.space_compression
         padded = (-(-side // unit) * unit for side in (height, width))
-        return (tiles, window, *(min(side, tiles.spatial_tile) for side in padded))
+        return (tiles, windows, *(min(side, tiles.spatial_tile) for side in padded))
 
     def prepare(self, frames: int, height: int, width: int) -> bool:
         """Get ready for a clip of about so many frames; whether its graphs are yet to be compiled.
@@ -54,7 +55,7 @@ class Session:
             return False
         self.model.release_graphs()
         self._seen, self._shape = 0, shape
-        logger.info("compiling for %d frames of %dx%d", shape[1], shape[3], shape[2])
+        logger.info("compiling for %d frames of %dx%d", shape[1][0], shape[3], shape[2])
         return True
 
     def encode(self, clips: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
@@ -92,7 +93,6 @@ class Session:
         whole = {"spatial_tile": -(-max(height, width) // space) * space, "spatial_overlap": 0}
         if tiles.time_mode != "blend":
             return tiles.but(**whole)
-        step = self.model.window_frames(2) - self.model.window_frames(1)
-        frames = self.model.window_frames(max(1, CHUNK_PIXELS // (height * width * step)))
+        frames = self.model.window_frames(max(1, CHUNK_PIXELS // (height * width * self.model.time_compression)))
         over_time = {"encode_tile": frames, "encode_context": 0, "encode_overlap": 0}
         return tiles.but(**over_time, decode_tile=frames, decode_overlap=0, **whole)

@@ -54,6 +54,11 @@ class TemporalAutoencoder(Autoencoder):
     def window_frames(self, latent_frames: int) -> int:
         return latent_frames * self._config.compression
 
+    def filled(self, frames: int) -> int:
+        """Whole latent frames, so that a clip is the same to all layers; upstream's weights fill up inside each layer."""
+        whole = self._config.downsample_padding == "end" and frames > 1
+        return self.window_frames(self.window_latents(frames)) if whole else frames
+
     def is_added(self, name: str) -> bool:
         return is_temporal(name)
 

@@ -70,10 +70,10 @@ def _singles(pieces: Iterable[np.ndarray], unit: int) -> Iterator[np.ndarray]:
         if before not in (None, size):
             raise InputError(f"a stream of {before} goes on with {size}; all its pieces must have one size")
         for index in range(piece.shape[2]):  # a piece may be a whole clip, which is not to be copied as one
-            yield padded(piece[:, :, index : index + 1], unit)
+            yield padded(piece[:, :, index : index + 1], unit, 1)
 
 
-def padded(clip: np.ndarray, unit: int) -> np.ndarray:
-    """(B, C, T, H, W) with rows and columns up to multiples of `unit`: the last ones, repeated."""
+def padded(clip: np.ndarray, unit: int, frames: int) -> np.ndarray:
+    """(B, C, T, H, W) with so many frames, and rows and columns up to multiples of `unit`: the last ones, repeated."""
     below, right = (-side % unit for side in clip.shape[3:])
-    return np.pad(clip, ((0, 0), (0, 0), (0, 0), (0, below), (0, right)), mode="edge")
+    return np.pad(clip, ((0, 0), (0, 0), (0, frames - clip.shape[2]), (0, below), (0, right)), mode="edge")

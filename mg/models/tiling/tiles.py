@@ -22,10 +22,12 @@ class Codec(Protocol):
     cache. It goes along only where windows carry it on.
     `reference` is one clip of a tile's size that stands for the whole frames the tiles are cut from, or None:
     statistics over H and W are then its own, in every tile, so that tiles agree.
-    time_modes: those of TIME_MODES that are right for the model.
+    time_modes: those of TIME_MODES that are right for the model. time_compression: frames of every latent frame but the
+    first.
     """
 
     space_compression: int
+    time_compression: int
     time_modes: Sequence[str]
 
     def window_latents(self, frames: int) -> int:
@@ -33,6 +35,9 @@ class Codec(Protocol):
 
     def window_frames(self, latent_frames: int) -> int:
         """How many frames so many latent frames become in one window, at most; 0 for 0."""
+
+    def filled(self, frames: int) -> int:
+        """How many frames a clip of so many is encoded as, its last one repeated."""
 
     def encode_tile(
         self, clip: np.ndarray, state: Any = None, reference: np.ndarray | None = None
@@ -74,7 +79,7 @@ class Tiles:
             raise InputError(
                 f"time_mode={self.time_mode} is not right for this model; use one of {', '.join(codec.time_modes)}"
             )
-        first, step, side = codec.window_frames(1), self._step(codec), codec.space_compression
+        first, step, side = codec.window_frames(1), codec.time_compression, codec.space_compression
         check_tile("encode_tile", self.encode_tile, self.encode_overlap, first, step)
         check_tile("decode_tile", self.decode_tile, self.decode_overlap, first, step)
         check_tile("spatial_tile", self.spatial_tile, self.spatial_overlap, side, side)
@@ -98,9 +103,4 @@ class Tiles:
 
     def in_latents(self, codec: Codec, frames: int) -> int:
         """Overlaps and context in latent frames."""
-        return frames // self._step(codec)
-
-    @staticmethod
-    def _step(codec: Codec) -> int:
-        """Frames of every latent frame but the first."""
-        return codec.window_frames(2) - codec.window_frames(1)
+        return frames // codec.time_compression

@@ -41,8 +41,9 @@ class Timeline:
     """Where windows lie: window k begins at latent frame k * (tile - overlap) and is `tile` latent frames long.
 
     blend: windows overlap; computed are `context` latent frames more on either side. The first window, which has
-    nothing before it, looks as much further ahead, so that all have one length. Each is a clip of its own to the model,
-    and ends where a latent frame does.
+    nothing before it, looks as much further ahead, and the last one, which has nothing behind it, begins as much
+    earlier, so that all have one length and real frames only. Each is a clip of its own to the model, and ends where a
+    latent frame does. So a clip of no more than a tile with its context is one window.
     restart: windows of so many frames that know nothing of each other, the last one as long as what is left.
     carry: windows follow each other, and the model's state goes along.
 
@@ -61,9 +62,8 @@ class Timeline:
     def cut(self, samples: Iterable[np.ndarray]) -> Iterator[tuple[Window, list[np.ndarray]]]:
         """Windows of a stream of single samples, (B, C, 1, H, W) of one size, and the samples of each.
 
-        A last window that is shorter than its fellows is filled up by repeating its last sample: one graph serves all.
-        A stream no longer than a tile is taken as it is, and so is what restarts. At most one window of samples is
-        held, in arrays that are filled anew as windows move on: use them before the next one.
+        Where a stream ends inside a latent frame, its last sample is repeated up to there. At most one window of
+        samples is held, in arrays that are filled anew as windows move on: use them before the next one.
         """
         held, filled, number, window = [], 0, 0, self.window(0)
         for sample in samples:
@@ -79,12 +79,15 @@ class Timeline:
             filled += 1
         if not filled:
             raise InputError("the stream is empty; give it at least one frame")
-        window = self.window(number, window.into[0] + filled)
-        length = window.into[1] - window.into[0]
-        held = held[:length] + [np.empty_like(held[0]) for _ in range(length - len(held))]
-        for array in held[filled:]:
-            array[:] = held[filled - 1]
-        yield window, held
+        end = window.into[0] + filled
+        window = self.window(number, end)
+        missing = window.into[1] - end
+        held = held[filled:] + held[:filled]  # arrays that were not filled anew hold the samples before
+        begins = len(held) + missing - (window.into[1] - window.into[0])
+        spare = held[:begins] + [np.empty_like(held[0]) for _ in range(missing - begins)]
+        for array in spare[:missing]:
+            array[:] = held[-1]
+        yield window, held[begins:] + spare[:missing]
 
     def window(self, number: int, end: int | None = None) -> Window:
         """Window `number`; the last one of a stream that ends after so many samples, if `end` is given."""
@@ -95,8 +98,12 @@ class Timeline:
         kept = start + self.tile
         if end is not None:
             kept = self._latents(number, end)
-            if self.mode == "restart" or kept <= self.tile:  # not filled up
-                into, out = (into[0], end), (out[0], self._out(kept))
+            if self.mode == "blend" and number:
+                first = kept - (stop - first)
+                into, out = (self._span(first, kept, encoding) for encoding in (self.encoding, not self.encoding))
+            elif self.mode != "carry" or kept <= self.tile:
+                filled = self.codec.filled(end) if self.encoding and self.mode == "blend" else end
+                into, out = (into[0], filled), (out[0], self._out(kept))
         if self.mode == "restart":
             if end is not None and self.frames is not None:
                 out = (out[0], min(out[1], self.frames()))

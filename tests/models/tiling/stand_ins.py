@@ -18,6 +18,9 @@ class MeanCodec:
     def window_frames(self, latent_frames):
         return latent_frames * self.time_compression
 
+    def filled(self, frames):
+        return frames
+
     def encode_tile(self, clip, state=None, reference=None):
         self.shapes.append(clip.shape)
         missing = -clip.shape[2] % self.time_compression

@@ -70,10 +70,38 @@ def test_with_enough_context_a_window_sees_what_the_whole_clip_shows_it(tile, ov
     # But for the last: a last window is filled up with its last frame, not with its last block.
     np.testing.assert_allclose(latents[:, :, :-1], expected[:, :, :-1], rtol=1e-5)
     assert len(codec.shapes) == count == len(windows(-(-frames // 8), tile // 8, overlap // 8, context=context // 8))
-    assert {shape[2] for shape in codec.shapes} == {tile + 2 * context}
+    assert {shape[2] for shape in codec.shapes} == {min(frames, tile + 2 * context)}
     if count > 1:
         without = whole(encode_stream(WideCodec(), replace(tiles, encode_context=0, encode_overlap=0), [clip]))
         assert np.abs(without - expected).max() > 0.1
+
+
+@pytest.mark.parametrize("frames, begins", [(49, 8), (56, 8), (57, 16), (72, 24), (80, 32), (100, 56)])
+def test_the_last_window_begins_earlier_and_holds_real_frames(frames, begins):
+    """48 frames with context, of which 32 count; the end of the last latent frame is all that is filled up."""
+    seen = []
+
+    class Seeing(MeanCodec):
+        def encode_tile(self, clip, state=None, reference=None):
+            seen.append(clip[0, 0, :, 0, 0].copy())
+            return super().encode_tile(clip)
+
+    latents = whole(encode_stream(Seeing(), Tiles(), pieces(index_clip(frames), [3, 1, 20])))
+    np.testing.assert_allclose(latents, MeanCodec().encode_tile(index_clip(frames))[0], rtol=1e-6)
+    assert seen[-1].tolist() == [min(frame, frames - 1) for frame in range(begins, begins + 48)]
+
+
+def test_the_last_window_of_latents_begins_earlier_and_is_blended_where_it_would_have_begun():
+    class Numbering(MeanCodec):
+        def decode_tile(self, latents, frames, state=None, reference=None):
+            assert latents[0, 0, :, 0, 0].tolist() == ([0, 1, 2, 3], [1, 2, 3, 4])[len(self.shapes)]
+            return np.full_like(super().decode_tile(latents, None)[0], len(self.shapes) - 1), None
+
+    latents = index_clip(5, 2, 2)[:, :1]
+    frames = whole(decode_stream(Numbering(), Tiles(), [latents]))[0, 0, :, 0, 0]
+    np.testing.assert_allclose(frames[:16], 0)
+    np.testing.assert_allclose(frames[16:32], COSINE, rtol=1e-6)
+    np.testing.assert_allclose(frames[32:], 1)
 
 
 # Half a turn between the outer eighths of an overlap of 16.
