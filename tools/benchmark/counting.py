@@ -258,7 +258,8 @@ def latents_of(model: Autoencoder, clip: tuple[int, int, int], frames: int) -> t
 
 def _encode(model: Autoencoder, clip: tuple[int, int, int]) -> None:
     with model.evaluating():
-        model.encode_tile(stream.padded(np.zeros((1, 3, *clip), np.float32), model.space_compression))
+        frames = model.filled(clip[0])
+        model.encode_tile(stream.padded(np.zeros((1, 3, *clip), np.float32), model.space_compression, frames))
 
 
 def _decode(model: Autoencoder, clip: tuple[int, int, int]) -> None:

@@ -80,18 +80,30 @@ class ScaleAndShiftRows(nn.Cell):
         return self.add(x * scale, shift)
 
 
+class NormOfRows(nn.Cell):
+    """GroupNorm of (B, T, C, H, W) by two kernels for BatchNorm, to which every row of pixels is a channel.
+
+    For a CPU, outside of training: those kernels have no gradient with respect to statistics, so this has none at all.
+    """
+
+    def __init__(self, groups: int, eps: float, per_clip: bool):
+        super().__init__()
+        self.norm = groups, eps, per_clip
+
+    def construct(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return _norm_of_rows(x, weight, bias, self.norm)
+
+    def bprop(self, x, weight, bias, out, dout):
+        raise NotImplementedError("networks in inference form have no gradient on a CPU; call model.set_train() first")
+
+
 _statistics = ops.BatchNorm(is_training=True, momentum=0.0)
 _normalise = ops.BatchNorm(is_training=False, epsilon=1e-12)
 
 
-def normalised_on_cpu(x: Tensor, weight: Tensor, bias: Tensor, norm: tuple[int, float, bool, bool]) -> Tensor:
-    """GroupNorm of (B, T, C, H, W) by two kernels for BatchNorm, to which every row of pixels is a channel.
-
-    norm: groups, epsilon, and whether statistics are of a whole clip, and of the first clip of the batch.
-    A row's own mean and variance come first, so that sums are short and lose little, and of them those of a group.
-    It has no gradient.
-    """
-    groups, eps, per_clip, of_first = norm
+def _norm_of_rows(x: Tensor, weight: Tensor, bias: Tensor, norm: tuple[int, float, bool]) -> Tensor:
+    """A row's own mean and variance come first, so that sums are short and lose little; of them those of a group."""
+    groups, eps, per_clip = norm
     batch, frames, channels, height, width = x.shape
     pixels = x.astype(mstype.float32)
     rows = batch * frames * channels * height
@@ -102,8 +114,6 @@ def normalised_on_cpu(x: Tensor, weight: Tensor, bias: Tensor, norm: tuple[int, 
     mean = means.mean(axes, keep_dims=True)
     centred = means - mean
     variance = (variances.reshape(means.shape) + centred * centred).mean(axes, keep_dims=True) + eps
-    if of_first:
-        mean, variance = mean[:1], variance[:1]
     grouped, every = (batch, frames, groups, channels // groups), (batch * frames, channels)
     pixels, *_ = _normalise(
         pixels.reshape(1, -1, 1, height * width),

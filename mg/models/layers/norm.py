@@ -7,7 +7,7 @@ from mindspore import dtype as mstype
 from mindspore.common.initializer import initializer
 
 from mg import runtime
-from mg.models.layers.by_device import AddToRows, ScaleAndShiftRows, normalised_on_cpu
+from mg.models.layers.by_device import AddToRows, NormOfRows, ScaleAndShiftRows
 
 
 class GroupNorm(nn.Cell):
@@ -28,11 +28,12 @@ class GroupNorm(nn.Cell):
         self.bias = Parameter(initializer("zeros", (channels,), mstype.float32))
         self.add = AddToRows()
         self.scale_and_shift = ScaleAndShiftRows()
+        self.of_rows = NormOfRows(groups, eps, self.per_clip)
         self.on_cpu = runtime.on_cpu()
 
     def construct(self, x: Tensor) -> Tensor:
-        if self.on_cpu and not self.training:
-            return normalised_on_cpu(x, self.weight, self.bias, (self.groups, self.eps, self.per_clip, self.of_first))
+        if self.on_cpu and not (self.training or self.of_first):
+            return self.of_rows(x, self.weight, self.bias)
         batch, frames, channels, height, width = x.shape
         pixels = x.astype(mstype.float32).reshape(batch * frames * self.groups, -1)
         mean = self.average(pixels, batch, frames, width)

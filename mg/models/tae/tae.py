@@ -55,7 +55,7 @@ class TemporalAutoencoder(Autoencoder):
         return latent_frames * self._config.compression
 
     def filled(self, frames: int) -> int:
-        """Whole latent frames, so that a clip is the same to all layers; upstream's weights fill up inside each layer."""
+        """Whole latent frames, so that all layers see the same clip; upstream's weights fill up inside each layer."""
         whole = self._config.downsample_padding == "end" and frames > 1
         return self.window_frames(self.window_latents(frames)) if whole else frames
 

@@ -198,7 +198,6 @@ def test_cpu_kernels_equal_the_plain_operations_that_ascend_runs():
         (ScaleAndShiftRows, (rows, values, values + 1)),
         (lambda: GroupNorm(2, 4), (clip,)),
         (lambda: GroupNorm(2, 4, "clip"), (clip,)),
-        (lambda: _of_first(GroupNorm(2, 4)), (clip,)),
     ):
         on_cpu, elsewhere = cell(), cell()
         assert on_cpu.on_cpu
@@ -206,11 +205,6 @@ def test_cpu_kernels_equal_the_plain_operations_that_ascend_runs():
         for fresh in (on_cpu, elsewhere):
             fresh.set_train(False)
         np.testing.assert_allclose(on_cpu(*inputs).asnumpy(), elsewhere(*inputs).asnumpy(), atol=1e-6)
-
-
-def _of_first(norm):
-    norm.of_first = True
-    return norm
 
 
 def test_padding():

@@ -176,8 +176,8 @@ class Loss(nn.Cell):
 
 def test_as_part_of_a_training_step_it_gives_the_same_and_every_parameter_gets_a_gradient(random_nano):
     """Without a graph; tests/training/test_steps.py compiles the step and looks at its gradients."""
-    tae = randomise(TemporalAutoencoder(NANO))
-    x = random_clip(1, 3, 9, 24, 16)
+    tae = randomise(TemporalAutoencoder(NANO)).set_train()
+    x = random_clip(1, 3, 10, 24, 16)
     noise = draw_noise((1, 4, 5, 12, 8), np.random.default_rng(4))
     loss = Loss(tae)
     parameters = list(tae.get_parameters())
