@@ -85,6 +85,17 @@ def add_flags(parser: argparse.ArgumentParser, *classes: type) -> None:
             _add_flag(group, one)
 
 
+def add_resume_flag(group: Any) -> None:
+    """Going on where an interrupted run was; of a parser or a group of flags."""
+    text = "keep what an interrupted run of the same command has finished (default: begin anew)"
+    group.add_argument("--resume", action="store_true", help=text)
+
+
+def about(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The parsed arguments that results depend on: all but where they go, and whether they are gone on with."""
+    return {name: value for name, value in vars(arguments).items() if name not in ("output_path", "resume")}
+
+
 def given_flags(arguments: argparse.Namespace, *classes: type) -> dict[str, Any]:
     """The parsed arguments that are fields of the classes: what the command line says, for `build`."""
     known = fields_of(classes)

@@ -22,6 +22,7 @@ def parse_args() -> argparse.Namespace:
     group.add_argument(
         "--output_path", default="samples/evaluation", metavar="PATH", help="folder for results (default: %(default)s)"
     )
+    cli.add_resume_flag(group)
     group = parser.add_argument_group("Frames")
     group.add_argument(
         "--sample_fps", type=cli.rate, metavar="X", help="take what is shown at so many frames a second (default: each)"
@@ -59,7 +60,7 @@ def main() -> int:
     )
     runtime.setup(args.device)
     metrics = choose_metrics(args.metric, flags.given_networks(args), args.batch_size)
-    failed = compare(args.real_video_dir, args.generated_video_dir, args.output_path, metrics, sampling)
+    failed = compare(args.real_video_dir, args.generated_video_dir, args.output_path, metrics, sampling, args.resume)
     return 2 if failed else 0
 
 

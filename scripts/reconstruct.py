@@ -7,14 +7,15 @@ Without arguments: a sample clip, with the model that ships with the package, to
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 
 from mg import cli
 from mg.distributed import start
 from mg.inference import flags
 from mg.inference.clips import find_sources, sample_clip
 from mg.inference.options import Options
-from mg.inference.outputs import SAVED
-from mg.inference.reconstruct import Saving, reconstruct
+from mg.inference.outputs import SAVED, Saving
+from mg.inference.reconstruct import reconstruct
 from mg.metrics.choose import choose_metrics
 from mg.models.session import Session
 
@@ -29,6 +30,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     group.add_argument(
         "--save_videos", default="all", choices=SAVED, help="side_by_side comes with contact sheets (default: all)"
     )
+    cli.add_resume_flag(group)
     group.add_argument("--save_folders", action="store_true", help="also write OUTPUT_PATH_ori and OUTPUT_PATH_rec")
     group.add_argument(
         "--spatial", action="store_true", help="also each frame by itself; with --save_folders, OUTPUT_PATH_spatial"
@@ -45,7 +47,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> int:
     args = parse_args(arguments)
     options = Options(flags.given_sampling(args), args.sample, args.seed, args.batch_size)
-    saving = Saving(args.save_videos, args.save_folders)
+    saving = Saving(args.save_videos, args.save_folders, resume=args.resume)
     flags.set_up(args)
     place = start()
     given = args.input, args.csv_path, args.video_folder
@@ -54,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
     session = flags.given_session(args)
     if args.spatial:
         images = flags.given_session(args).model.image_model()
-        saving = Saving(args.save_videos, args.save_folders, Session(images, args.use_tile))
+        saving = replace(saving, images=Session(images, args.use_tile))
     metrics = choose_metrics(args.metric, flags.given_networks(args))
     return 2 if reconstruct(session, sources, args.output_path, options, metrics, saving, place) else 0
 

@@ -27,8 +27,9 @@ ROOMS = (
     ("losses", "metrics", "data"),
     ("models", "io"),
     ("cli",),
-    ("distributed", "runtime", "config"),
-    ("files", "checks"),
+    ("distributed", "runtime", "config", "rows"),
+    ("locks",),
+    ("files", "checks", "progress"),
     ("errors",),
 )
 HEIGHT = {room: height for height, line in enumerate(reversed(ROOMS)) for room in line}
@@ -57,6 +58,7 @@ NUMBERS = {
     "mg/demo/pictures.py": (1, "columns of a picture"),
     "mg/evaluation/curves.py": (2, "size of text"),
     "mg/evaluation/round_trip.py": (2, "images at once; bytes of a hash"),
+    "mg/files.py": (1, "digits of a hash"),
     "mg/io/frames.py": (1, "smallest side of a frame"),
     "mg/io/image.py": (1, "bits of a level"),
     "mg/io/latents.py": (4, "bits of integers and of a byte; bytes of a length"),

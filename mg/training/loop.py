@@ -17,6 +17,7 @@ from mg import distributed, runtime
 from mg.data.loader import Step, TrainingData
 from mg.data.plan import Share
 from mg.errors import InputError
+from mg.progress import show_progress
 from mg.training import checkpoint
 from mg.training.build import Parts
 from mg.training.checkpoint import Progress
@@ -71,7 +72,7 @@ class Run:
         training, progress = self.recipe.training, self.progress
         data = TrainingData(self.recipe.data, training.seed, self.share, progress.position, progress.bad_files)
         log = self.folder.begin(self.recipe, self.parts.model, progress.step)
-        bar = tqdm(total=training.max_steps, initial=progress.step, unit="step", disable=self.share.rank > 0)
+        bar = show_progress(total=training.max_steps, initial=progress.step, unit="step", disable=self.share.rank > 0)
         skipped, stopped, compiled = 0, False, set()
         with closing(iter(data)) as steps, bar, log, Stop() as request, self._bad_files_written(data):
             while progress.step < training.max_steps and not stopped:

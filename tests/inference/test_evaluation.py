@@ -12,7 +12,7 @@ from averages import averaging_session
 from conftest import ROOT, msrun, run
 from media import save_nano, write_clip
 
-from mg.errors import InputError
+from mg.errors import InputError, OutputError
 from mg.inference.clips import find_sources
 from mg.inference.options import Options
 from mg.inference.reconstruct import Saving, reconstruct
@@ -144,16 +144,25 @@ def test_what_is_not_finite_in_a_batch_fails_alone(listed, session, wrapped, tmp
     assert [(row["file"], "not finite" in row["why"]) for row in report["failed"]] == [("a.mp4", True)]
 
 
-def test_a_clip_whose_files_cannot_be_finished_has_failed_and_nothing_else(listed, session, tmp_path, monkeypatch):
-    listed["csv_path"].write_text("video\nb.mp4\npicture.png\n")
+def test_a_full_disk_ends_the_run_and_what_was_finished_is_gone_on_from(listed, session, tmp_path, monkeypatch):
+    listed["csv_path"].write_text("video\npicture.png\nb.mp4\n")
+    whole = evaluated(listed, session, tmp_path / "whole", 0)
 
     def full(writer):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(VideoWriter, "finish", full)
-    report = evaluated(listed, session, tmp_path / "out", 1)
-    assert [row["file"] for row in report["clips"]] == ["picture.png"]
-    assert [(row["file"], "No space" in row["why"]) for row in report["failed"]] == [("b.mp4", True)]
+    with monkeypatch.context() as patch:
+        patch.setattr(VideoWriter, "finish", full)
+        with pytest.raises(OutputError, match=r"out/b_\w+.mp4'.*No space left"):
+            evaluated(listed, session, tmp_path / "out", 0)
+    out = tmp_path / "out"
+    assert sorted(path.name for path in out.iterdir()) == [
+        *(".scores", "picture_recon.png", "picture_sheet.png", "picture_side_by_side.png")
+    ]
+    (out / "picture_recon.png").unlink()
+    resumed = evaluated(listed, session, out, 0, saving=Saving(resume=True))
+    assert not (out / "picture_recon.png").exists()  # it was not computed again
+    assert {**resumed, "run": None} == {**whole, "run": None}
 
 
 def test_a_run_that_is_stopped_leaves_no_report_of_an_earlier_one(listed, session, tmp_path):
