@@ -26,6 +26,7 @@ _READ = {  # in this order, since every word is a text
     "float": float,
     "str": str,
 }
+_SLOWEST, _FASTEST = 1e-9, 1e18  # frame rates that can be written with an exponent
 _PLACEHOLDERS = {"int": "N", "float": "X", "str": "TEXT", "bool": "True|False"}
 
 
@@ -40,7 +41,7 @@ class ArgumentParser(argparse.ArgumentParser):
         super().__init__(description=description, usage=usage, add_help=add_help, **settings)
 
     def error(self, message: str) -> None:
-        raise InputError(f"{message}; see --help")
+        raise InputError(f"{message:.300}; see --help")
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
@@ -105,6 +106,8 @@ def given_flags(arguments: argparse.Namespace, *classes: type) -> dict[str, Any]
 def rate(text: str) -> Fraction:
     """Frames a second, such as 24 or 30000/1001: the type of a flag."""
     try:
+        if "e" in text.lower() and not _SLOWEST <= abs(float(text)) <= _FASTEST:
+            raise ValueError  # before a number of a million digits is made of it
         return Fraction(text)
     except (ValueError, ZeroDivisionError):
         raise argparse.ArgumentTypeError(f"{text!r} is no frame rate; write 24 or 30000/1001") from None

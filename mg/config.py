@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from mg.checks import LARGEST, Rule, between, describe, fit, parse, parts
+from mg.checks import LARGEST, LARGEST_WHOLE, Rule, between, describe, fit, is_whole, parse, parts
 from mg.errors import InputError
 from mg.files import require_file, whole_file
 
@@ -176,6 +176,8 @@ def _checked(one: Field, value: Any) -> Any:
             raise InputError(f"{one.name}={part!r} must be finite, and no larger than {LARGEST:g}; correct it")
         if not rule.takes(part):
             raise _refused(one, value)
+        if is_whole(part) and abs(part) > LARGEST_WHOLE:
+            raise InputError(f"{one.name}={part!r:.60} must be no larger than {LARGEST_WHOLE}; correct it")
     return fitted
 
 

@@ -40,7 +40,7 @@ def hold_folder(folder: Path | str, rank: int = 0) -> Iterator[Held]:
         yield Held(path, path / _NAME)
         return
     with _held(path, path / _NAME, "--output_path") as held:
-        if not any(_is_busy(above) for above in path.resolve().parents):
+        if not any(is_busy(above) for above in path.resolve().parents):
             _clean(path)
         yield held
         held.check()
@@ -101,7 +101,7 @@ def _is_at(file: int, lock: Path) -> bool:
         return False
 
 
-def _is_busy(folder: Path) -> bool:
+def is_busy(folder: Path) -> bool:
     """Whether a run holds the folder."""
     try:
         file = os.open(folder / _NAME, os.O_RDONLY)
@@ -128,5 +128,5 @@ def _clean(folder: Path) -> None:
     """Remove what killed runs have left in a folder and below, but not where one is at work."""
     for place, below, _ in os.walk(folder):
         here = Path(place)
-        below[:] = [name for name in below if not _is_busy(here / name)]
+        below[:] = [name for name in below if not is_busy(here / name)]
         remove_parts(here)

@@ -11,7 +11,7 @@ from tqdm import tqdm
 logger = logging.getLogger(__name__)
 
 _SECONDS = 20  # between two lines
-_LINE = "{desc}: {n_fmt} of {total_fmt} {unit}s, {elapsed} so far, about {remaining} left{postfix}"
+_LINE = "{desc}{n_fmt} of {total_fmt} {unit}s, {elapsed} so far, about {remaining} left{postfix}"
 
 
 def show_progress(*arguments: Any, **settings: Any) -> tqdm:
@@ -38,11 +38,12 @@ class _Lines(tqdm):
     def __init__(self, *arguments: Any, **settings: Any):
         seconds = {"mininterval": _SECONDS, "maxinterval": _SECONDS}
         super().__init__(*arguments, **{**settings, **seconds, "file": _Nowhere(), "bar_format": _LINE, "delay": 1})
+        self.set_description(settings.get("desc"))  # which adds a colon
 
     def display(self, *_position: Any, **_text: Any) -> None:
         """Log how far it is."""
         if self.n < (self.total or 0):
-            logger.info("%s", str(self).removeprefix(": "))
+            logger.info("%s", self)
 
     def set_description(self, desc: str | None = None, refresh: bool = True) -> None:
         """Name the work, which is not worth a line."""

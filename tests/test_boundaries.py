@@ -26,7 +26,7 @@ ROOMS = (
     ("evaluation",),
     ("losses", "metrics", "data"),
     ("models", "io"),
-    ("cli",),
+    ("cli", "ranks"),
     ("distributed", "runtime", "config", "rows"),
     ("locks",),
     ("files", "checks", "progress"),
