@@ -8,27 +8,26 @@ from __future__ import annotations
 import argparse
 
 from mg import cli
-from mg.demo.limits import Limits
+from mg.demo.folder import private_folder
+from mg.demo.limits import Address, Limits
 from mg.inference import flags
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = cli.ArgumentParser(description=__doc__)
-    group = parser.add_argument_group("Page")
-    group.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    group.add_argument("--port", type=int, default=7860, help="port to listen on (default: %(default)s)")
-    cli.add_flags(parser, Limits)
+    cli.add_flags(parser, Address, Limits)
     flags.add_model_flags(parser, tiles=False)
     return parser.parse_args(arguments)
 
 
 def main(arguments: list[str] | None = None) -> None:
     args = parse_args(arguments)
-    limits = Limits(**cli.given_flags(args, Limits))
-    from mg.demo.page import serve  # needs Gradio, which --help does not
+    address, limits = (kind(**cli.given_flags(args, kind)) for kind in (Address, Limits))
+    with private_folder() as folder:
+        from mg.demo.page import serve  # needs Gradio, which --help does not
 
-    flags.set_up(args)
-    serve(flags.given_session(args), limits, args.host, args.port)
+        flags.set_up(args)
+        serve(flags.given_session(args), limits, address, folder)
 
 
 if __name__ == "__main__":
