@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,8 @@ from mg.models.tiling.tiles import Tiles
 
 if TYPE_CHECKING:
     from mg.models.terms import Term
+
+logger = logging.getLogger(__name__)
 
 
 class Autoencoder(nn.Cell):
@@ -273,7 +276,9 @@ class Autoencoder(nn.Cell):
         """
         if reference is not None:
             array = np.concatenate((reference, array))
-        outputs = self._graph(name, reference is not None)(Tensor(array).astype(self.compute_dtype))
+        graph = self._graph(name, reference is not None)
+        graph.announce(name, array.shape)
+        outputs = graph(Tensor(array).astype(self.compute_dtype))
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         arrays = [output.asnumpy()[0 if reference is None else 1 :] for output in outputs]
         return arrays[0] if len(arrays) == 1 else np.concatenate(arrays, 1)
@@ -384,6 +389,14 @@ class _Graph(nn.Cell):
     def __init__(self, network: nn.Cell):
         super().__init__(auto_prefix=False)
         self.network = network
+        self._shapes = set()
+
+    def announce(self, name: str, shape: tuple[int, ...]) -> None:
+        """Log that a graph is compiled for clips of a shape that there was none of yet, and about how long it takes."""
+        if shape not in self._shapes and runtime.in_graph_mode():
+            seconds = runtime.compiling(len(list(self.network.get_parameters())))
+            logger.info("compiling the %s for %s, which takes %s", name, "x".join(map(str, shape)), seconds)
+        self._shapes.add(shape)
 
     def construct(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
         return self.network(x)

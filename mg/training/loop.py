@@ -31,6 +31,7 @@ from mg.training.validate import Validation, validation_data
 logger = logging.getLogger(__name__)
 
 INTERRUPTED = 130
+_STEP_PASSES = 2  # how much more a step has to compile than its parts alone, by parameter
 MOST_SKIPPED = 100
 
 
@@ -78,7 +79,7 @@ class Run:
             while progress.step < training.max_steps and not stopped:
                 step = self._next(steps, log)
                 if (shape := step.clips[0].shape) not in compiled:
-                    bar.set_postfix_str("compiling for {2} frames of {4}x{3}".format(*shape))
+                    self._announce(bar, shape)
                     compiled.add(shape)
                 record = self._learn(step, request.asked)
                 stopped = record.pop("stop") > 0
@@ -98,6 +99,13 @@ class Run:
             return INTERRUPTED
         logger.info("%d steps are done; the weights are %s", progress.step, self.folder.last)
         return 0
+
+    def _announce(self, bar: tqdm, shape: tuple[int, ...]) -> None:
+        """Say that the step is compiled for clips (B, 3, T, H, W), and about how long that takes."""
+        what = "compiling for {2} frames of {4}x{3}".format(*shape)
+        bar.set_postfix_str(what)
+        if self.share.rank == 0 and runtime.in_graph_mode():
+            logger.info("%s, which takes %s", what, runtime.compiling(len(self.parts.tensors), _STEP_PASSES))
 
     def _learned(self) -> dict:
         """What a checkpoint remembers of how it came about: recipe, model and clips for each step of all ranks."""
