@@ -16,7 +16,7 @@ DEVICES = ("CPU", "Ascend")
 _MODES = {"graph": ms.GRAPH_MODE, "pynative": ms.PYNATIVE_MODE}
 MODES = tuple(_MODES)
 JIT_LEVELS = ("O0", "O1", "O2")
-_COMPILE_S = 0.065  # a parameter: 11 s for 192, 20 s for 284, 25 s for 380 (MindSpore 2.8, one core of an AMD EPYC)
+_COMPILE_S = 0.065  # a parameter: 11 s for 192, 20 s for 284, 25 s for 380, 44 s for 768 (MindSpore 2.8, one core of an AMD EPYC)
 
 
 def setup(device_target: str = "CPU", mode: str = "graph", jit_level: str | None = None) -> None:
@@ -67,11 +67,11 @@ def in_graph_mode() -> bool:
     return ms.get_context("mode") == ms.GRAPH_MODE
 
 
-def compiling(parameters: int, passes: int = 1) -> str:
-    """About how long a network of so many parameters is compiled, in words; a graph may hold it several times."""
+def compiling(parameters: int) -> str:
+    """About how long a graph of so many parameters, those of an optimizer among them, is compiled, in words."""
     if not on_cpu():
         return "up to some minutes"
-    return f"about {max(5, 5 * round(passes * parameters * _COMPILE_S / 5))} s"
+    return f"about {max(5, 5 * round(parameters * _COMPILE_S / 5))} s"
 
 
 def compute_dtype(name: str) -> ms.Type:

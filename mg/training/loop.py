@@ -31,7 +31,6 @@ from mg.training.validate import Validation, validation_data
 logger = logging.getLogger(__name__)
 
 INTERRUPTED = 130
-_STEP_PASSES = 2  # how much more a step has to compile than its parts alone, by parameter
 MOST_SKIPPED = 100
 
 
@@ -105,7 +104,7 @@ class Run:
         what = "compiling for {2} frames of {4}x{3}".format(*shape)
         bar.set_postfix_str(what)
         if self.share.rank == 0 and runtime.in_graph_mode():
-            logger.info("%s, which takes %s", what, runtime.compiling(len(self.parts.tensors), _STEP_PASSES))
+            logger.info("%s, which takes %s", what, runtime.compiling(len(self.parts.tensors)))
 
     def _learned(self) -> dict:
         """What a checkpoint remembers of how it came about: recipe, model and clips for each step of all ranks."""
