@@ -16,7 +16,7 @@ DEVICES = ("CPU", "Ascend")
 _MODES = {"graph": ms.GRAPH_MODE, "pynative": ms.PYNATIVE_MODE}
 MODES = tuple(_MODES)
 JIT_LEVELS = ("O0", "O1", "O2")
-_COMPILE_S = 0.065  # a parameter: 11 s for 192, 20 s for 284, 25 s for 380, 44 s for 768 (MindSpore 2.8, one core of an AMD EPYC)
+_COMPILE_S = 0.065  # a parameter: 11 s for 192, 20 s for 284, 25 s for 380, 44 s for 768 (MindSpore 2.8, two cores)
 
 
 def setup(device_target: str = "CPU", mode: str = "graph", jit_level: str | None = None) -> None:

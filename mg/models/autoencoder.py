@@ -43,7 +43,8 @@ class Autoencoder(nn.Cell):
     dtype: the type of convolutions and matrix products: fp32, fp16, bf16, or auto, which is fp32 on a CPU and bf16 on
     Ascend. Results are always fp32.
     use_tile: whether encode, decode and calls cut what is larger than a tile into tiles, computed one after the other
-    and blended; streams always do. sizes: fields of `mg.models.tiling.tiles.Tiles`, in frames and pixels.
+    and blended; streams always do. verify: whether the checksum of a file is looked at, for which it is read once more.
+    sizes: fields of `mg.models.tiling.tiles.Tiles`, in frames and pixels.
 
     Networks are compiled when MindSpore is in graph mode (`mg.runtime.setup()`), once for each shape of the input; the
     device must be chosen before a model is built. A graph of your own, such as a training step, calls
@@ -66,11 +67,14 @@ class Autoencoder(nn.Cell):
         pretrained: str | Path | weights.TensorFile | None = None,
         dtype: str = "auto",
         use_tile: bool = True,
+        verify: bool = True,
         **sizes: Any,
     ):
         super().__init__()
         runtime.prepare_cpu()
-        file = weights.TensorFile(find_file(pretrained)) if isinstance(pretrained, (str, Path)) else pretrained
+        file = pretrained
+        if isinstance(pretrained, (str, Path)):
+            file = weights.TensorFile(find_file(pretrained), verify)
         self.use_tile = use_tile
         self.weights_path = None if file is None else file.path
         self.compute_dtype = runtime.compute_dtype(dtype)
@@ -81,7 +85,9 @@ class Autoencoder(nn.Cell):
         self.encoder = self.build_encoder()
         self.decoder = self.build_decoder()
         self._graphs: dict[str, nn.Cell] = {}
-        if file is not None:
+        if file is None:
+            logger.info("the weights of this model are random: %s was built without a file", type(self).__name__)
+        else:
             self.load(file)
         self.set_train(False)
 
@@ -339,6 +345,10 @@ class Autoencoder(nn.Cell):
 
     def load(self, file: weights.TensorFile) -> None:
         """Take the weights of a file, strictly: see `mg.models.weights.assign`."""
+        if (omitted := file.header.get("omitted")) is not None:
+            raise InputError(
+                f"'{file.path}' leaves out {omitted!r:.60}, which is unknown here; take a newer version of mg"
+            )
         weights.assign(self, list(weights.named_parameters(self)), file, file.path)
 
     @classmethod
