@@ -25,6 +25,7 @@ from mg.errors import InputError
 from mg.files import require_file, whole_file
 
 Config = TypeVar("Config")
+_RECIPES = Path(__file__).with_name("configs")
 
 
 def setting(
@@ -97,7 +98,12 @@ def defaults(*classes: type) -> dict[str, Any]:
 
 
 def read_recipe(path: Path | str) -> dict[str, Any]:
-    """Read a YAML file of `name: value` lines. Refuses duplicate names, and whatever is not such a file."""
+    """Read a YAML file of `name: value` lines. Refuses duplicate names, and whatever is not such a file.
+
+    A path below "configs" that does not exist here is that of the recipes that come with the package.
+    """
+    if not Path(path).exists() and Path(path).parts[:1] == (_RECIPES.name,):
+        path = _RECIPES.parent / path
     path = require_file(path, "a recipe (YAML)")
     try:
         loader = _Loader(path.read_bytes())

@@ -19,6 +19,7 @@ FAMILIES = {name: kind for name, kind in families.FAMILIES.items() if kind.__mod
 # Rooms from top to bottom. Imports only go down; rooms of one line do not know each other.
 ROOMS = (
     ("scripts", "tools"),
+    ("commands",),
     ("mg",),  # the package's own few names
     ("demo",),
     ("inference",),
@@ -54,7 +55,8 @@ ONLY_TYPES = {("mg/losses/objective.py", "mg.models.autoencoder"), ("mg/models/a
 # Where an 8 or a 16 is something else than what a family compresses or how many channels it has: how many, and what.
 NUMBERS = {
     "mg/demo/explain.py": (1, "pictures of channels at most"),
-    "mg/demo/page.py": (1, "visitors in a queue"),
+    "mg/demo/calls.py": (1, "bytes of a name that nobody can guess"),
+    "mg/demo/one_thread.py": (1, "visitors in a queue"),
     "mg/demo/pictures.py": (1, "columns of a picture"),
     "mg/evaluation/curves.py": (2, "size of text"),
     "mg/evaluation/round_trip.py": (2, "images at once; bytes of a hash"),
