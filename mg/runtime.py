@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from importlib import metadata
+from pathlib import Path
 
 import mindspore as ms
 
@@ -72,6 +73,17 @@ def compiling(parameters: int) -> str:
     if not on_cpu():
         return "up to some minutes"
     return f"about {max(5, 5 * round(parameters * _COMPILE_S / 5))} s"
+
+
+def free_memory() -> int | None:
+    """Bytes that networks can still have; None where this is not known: on Ascend, and on other systems than Linux."""
+    if not on_cpu():
+        return None
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")), None)
 
 
 def compute_dtype(name: str) -> ms.Type:

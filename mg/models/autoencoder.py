@@ -14,6 +14,7 @@ from mindspore import Tensor, nn
 from mg import runtime
 from mg.errors import InputError
 from mg.models import inputs, weights
+from mg.models.graph import Graph
 from mg.models.latents import Codes, Factors, Gaussian
 from mg.models.layers.norm import twin_with_reference
 from mg.models.names import find_file
@@ -120,6 +121,13 @@ class Autoencoder(nn.Cell):
     def recompute_levels(self) -> list[list[nn.Cell]]:
         """Cells that recomputation works on, level by level, those of the largest frames first."""
         return []
+
+    def live_values(self, name: str, length: int) -> float | None:
+        """About how many values the network `name` holds at once for each pixel of a frame; None: never measured.
+
+        length: frames that are encoded, or latent frames that are decoded, at once.
+        """
+        return None
 
     def training_forward(self) -> nn.Cell:
         """A cell (clip, *noises) -> dict of fp32 tensors by name, with `outputs` and `noise_shapes(clip_shape)`."""
@@ -283,7 +291,7 @@ class Autoencoder(nn.Cell):
         if reference is not None:
             array = np.concatenate((reference, array))
         graph = self._graph(name, reference is not None)
-        graph.announce(name, array.shape)
+        graph.prepare(self, name, array.shape)
         outputs = graph(Tensor(array).astype(self.compute_dtype))
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         arrays = [output.asnumpy()[0 if reference is None else 1 :] for output in outputs]
@@ -305,7 +313,7 @@ class Autoencoder(nn.Cell):
         if key not in self._graphs:
             if shared:
                 network = twin_with_reference(network, getattr(self, f"build_{name}")())
-            self._graphs[key] = _Graph(network)
+            self._graphs[key] = Graph(network)
         return self._graphs[key]
 
     def _encode(self, x: np.ndarray) -> np.ndarray:
@@ -391,22 +399,3 @@ class Autoencoder(nn.Cell):
                 f"config disagrees with '{file.path}': {'; '.join(differing)}. Leave config out to use the file's"
             )
         return config
-
-
-class _Graph(nn.Cell):
-    """What a network is compiled in, so that its graphs can be let go of without it."""
-
-    def __init__(self, network: nn.Cell):
-        super().__init__(auto_prefix=False)
-        self.network = network
-        self._shapes = set()
-
-    def announce(self, name: str, shape: tuple[int, ...]) -> None:
-        """Log that a graph is compiled for clips of a shape that there was none of yet, and about how long it takes."""
-        if shape not in self._shapes and runtime.in_graph_mode():
-            seconds = runtime.compiling(len(list(self.network.get_parameters())))
-            logger.info("compiling the %s for %s, which takes %s", name, "x".join(map(str, shape)), seconds)
-        self._shapes.add(shape)
-
-    def construct(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
-        return self.network(x)

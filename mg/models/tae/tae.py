@@ -61,6 +61,13 @@ class TemporalAutoencoder(Autoencoder):
     def recompute_levels(self) -> list[list[nn.Cell]]:
         return blocks_by_level(self.encoder, self.decoder)
 
+    def live_values(self, name: str, length: int) -> float:
+        """Measured: see tests/models/test_memory.py. One latent frame costs the decoder as much as two frames."""
+        first, second = (*self._config.channels, self._config.channels[-1])[:2]
+        if name == "encoder":
+            return 7.0 * first * length
+        return 5.3 * second * (2 if length == 1 else self.window_frames(length))
+
     def training_forward(self) -> GaussianForward:
         return GaussianForward(self)
 
