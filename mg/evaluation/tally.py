@@ -6,6 +6,7 @@ import json
 import logging
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -79,8 +80,10 @@ class Tally:
         """
         if not (self.folder / _RUN).is_file():
             raise OutputError(f"'{self.folder.parent}' was removed or replaced during the run; run it again")
+        content = BytesIO()  # what NumPy leaves open when a disk is full complains once more later
+        np.savez(content, row=json.dumps(row), **scores)
         with whole_file(self.folder / f"{number:08}.npz") as part:
-            np.savez(part, row=json.dumps(row), **scores)
+            part.write_bytes(content.getbuffer())
 
     def fail(self, number: int, name: str, why: str) -> None:
         """Clip `number` could not be used."""

@@ -181,12 +181,9 @@ class Run:
 
     @contextmanager
     def _bad_files_written(self, data: TrainingData) -> Iterator[None]:
-        """When the block ends, the files that could not be read are listed; an error is in the log."""
+        """When the block ends, the files that could not be read are listed."""
         try:
             yield
-        except InputError as error:
-            logger.error("error: %s", error)
-            raise
         finally:
             self.folder.write_bad_files({**self.progress.bad_files, **data.bad_files})
 

@@ -284,3 +284,27 @@ def test_the_stride_takes_every_so_many_th_frame_at_the_rate_that_goes_with_it(l
     assert reconstruct(session, sources, tmp_path / "out", Options(Sampling(stride=2, num_frames=4))) == 0
     info = probe(tmp_path / "out" / "a_recon.mp4")
     assert (info.frames, info.fps) == (4, Fraction(25, 2))
+
+
+def test_an_interruption_keeps_what_is_finished_and_says_so(listed, session, tmp_path, monkeypatch, caplog):
+    listed["csv_path"].write_text("video\npicture.png\nb.mp4\na.mp4\n")
+    whole, out = evaluated(listed, session, tmp_path / "whole", 0), tmp_path / "out"
+    caplog.set_level("INFO", "mg")
+
+    def interrupt(writer):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(VideoWriter, "finish", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            evaluated(listed, session, out, 0)
+    report = json.loads((out / "metrics.json").read_text())
+    assert [row["file"] for row in report["clips"]] == ["picture.png"]
+    assert report["unfinished"] == ["b.mp4", "a.mp4"] and whole["unfinished"] == []
+    assert "the report is partial: 1 of 3 clips" in caplog.text
+    for changes in ({"saving": Saving("none", resume=True)}, {"saving": Saving(resume=True), "sample": True}):
+        with pytest.raises(InputError, match="scores of a run with other"):
+            evaluated(listed, session, out, 0, **changes)
+    resumed = evaluated(listed, session, out, 0, saving=Saving(resume=True))
+    assert {**resumed, "run": None} == {**whole, "run": None}
+    assert sorted(path.name for path in out.iterdir()) == sorted(path.name for path in (tmp_path / "whole").iterdir())
