@@ -229,6 +229,7 @@ def test_a_run_can_be_stopped_while_it_is_at_work():
         line.do(endless, Job("me", "mine"))
 
 
+@pytest.mark.slow
 def test_a_picture_goes_through_after_all_that(send, upload, tmp_path, page):
     write_image(tmp_path / "a.png", np.zeros((32, 32, 3), np.uint8))
     for path in (page[1] / "tmp").rglob("a.png"):

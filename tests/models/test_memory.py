@@ -11,7 +11,7 @@ import pytest
 from mg import runtime
 from mg.errors import InputError
 from mg.models import families
-from mg.models.graph import memory
+from mg.models.graph import memory, require_memory
 from mg.models.session import Session
 
 PEAK = """
@@ -65,4 +65,7 @@ def test_what_does_not_fit_is_refused_before_it_is_computed(session, monkeypatch
 def test_what_nobody_has_measured_or_knows_is_computed(session, monkeypatch):
     for free in (None, 10**15):
         monkeypatch.setattr(runtime, "free_memory", lambda free=free: free)
-        session.model.compute("encoder", np.zeros((1, 3, 2, 16, 16), np.float32))
+        require_memory(session.model, "encoder", (1, 3, 2, 1600, 1600))
+    monkeypatch.setattr(runtime, "free_memory", lambda: 0)
+    monkeypatch.setattr(session.model, "live_values", lambda name, length: None, raising=False)
+    require_memory(session.model, "encoder", (1, 3, 2, 1600, 1600))
