@@ -15,6 +15,7 @@ from typing import Any
 
 from mg.errors import InputError
 
+LARGEST_WHOLE = 2**63 - 1  # what fits into 64 bits
 LARGEST = 1e30  # magnitude of a floating number; fp32 ends at 3e38
 WORDS = {"int": "a whole number", "float": "a number", "str": "text", "bool": "True or False", "None": "None"}
 
@@ -40,8 +41,9 @@ def between(least: float | None, most: float | None) -> str:
 
 def require_whole(field: str, value: object, least: int, most: int | None = None) -> None:
     """Raise InputError, naming the field, for what is no whole number from `least` to `most`."""
-    if not is_whole(value) or value < least or (most is not None and value > most):
-        raise InputError(f"{field}={value!r} must be a whole number {between(least, most)}")
+    if not is_whole(value) or not least <= value <= (LARGEST_WHOLE if most is None else most):
+        most = LARGEST_WHOLE if is_whole(value) and value > LARGEST_WHOLE and most is None else most
+        raise InputError(f"{field}={value!r:.60} must be a whole number {between(least, most)}")
 
 
 @dataclass(frozen=True)

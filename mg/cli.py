@@ -26,6 +26,7 @@ _READ = {  # in this order, since every word is a text
     "float": float,
     "str": str,
 }
+_SLOWEST, _FASTEST = 1e-9, 1e18  # frame rates that can be written with an exponent
 _PLACEHOLDERS = {"int": "N", "float": "X", "str": "TEXT", "bool": "True|False"}
 
 
@@ -40,7 +41,7 @@ class ArgumentParser(argparse.ArgumentParser):
         super().__init__(description=description, usage=usage, add_help=add_help, **settings)
 
     def error(self, message: str) -> None:
-        raise InputError(f"{message}; see --help")
+        raise InputError(f"{message:.300}; see --help")
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
@@ -85,6 +86,17 @@ def add_flags(parser: argparse.ArgumentParser, *classes: type) -> None:
             _add_flag(group, one)
 
 
+def add_resume_flag(group: Any) -> None:
+    """Going on where an interrupted run was; of a parser or a group of flags."""
+    text = "keep what an interrupted run of the same command has finished (default: begin anew)"
+    group.add_argument("--resume", action="store_true", help=text)
+
+
+def about(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The parsed arguments that results depend on: all but where they go, and whether they are gone on with."""
+    return {name: value for name, value in vars(arguments).items() if name not in ("output_path", "resume")}
+
+
 def given_flags(arguments: argparse.Namespace, *classes: type) -> dict[str, Any]:
     """The parsed arguments that are fields of the classes: what the command line says, for `build`."""
     known = fields_of(classes)
@@ -94,6 +106,8 @@ def given_flags(arguments: argparse.Namespace, *classes: type) -> dict[str, Any]
 def rate(text: str) -> Fraction:
     """Frames a second, such as 24 or 30000/1001: the type of a flag."""
     try:
+        if "e" in text.lower() and not _SLOWEST <= abs(float(text)) <= _FASTEST:
+            raise ValueError  # before a number of a million digits is made of it
         return Fraction(text)
     except (ValueError, ZeroDivisionError):
         raise argparse.ArgumentTypeError(f"{text!r} is no frame rate; write 24 or 30000/1001") from None

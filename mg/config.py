@@ -20,11 +20,12 @@ from typing import Any, TypeVar
 
 import yaml
 
-from mg.checks import LARGEST, Rule, between, describe, fit, parse, parts
+from mg.checks import LARGEST, LARGEST_WHOLE, Rule, between, describe, fit, is_whole, parse, parts
 from mg.errors import InputError
 from mg.files import require_file, whole_file
 
 Config = TypeVar("Config")
+_RECIPES = Path(__file__).with_name("configs")
 
 
 def setting(
@@ -97,7 +98,12 @@ def defaults(*classes: type) -> dict[str, Any]:
 
 
 def read_recipe(path: Path | str) -> dict[str, Any]:
-    """Read a YAML file of `name: value` lines. Refuses duplicate names, and whatever is not such a file."""
+    """Read a YAML file of `name: value` lines. Refuses duplicate names, and whatever is not such a file.
+
+    A path below "configs" that does not exist here is that of the recipes that come with the package.
+    """
+    if not Path(path).exists() and Path(path).parts[:1] == (_RECIPES.name,):
+        path = _RECIPES.parent / path
     path = require_file(path, "a recipe (YAML)")
     try:
         loader = _Loader(path.read_bytes())
@@ -176,6 +182,8 @@ def _checked(one: Field, value: Any) -> Any:
             raise InputError(f"{one.name}={part!r} must be finite, and no larger than {LARGEST:g}; correct it")
         if not rule.takes(part):
             raise _refused(one, value)
+        if is_whole(part) and abs(part) > LARGEST_WHOLE:
+            raise InputError(f"{one.name}={part!r:.60} must be no larger than {LARGEST_WHOLE}; correct it")
     return fitted
 
 

@@ -1,4 +1,4 @@
-"""The one error that says: what was given cannot be used."""
+"""The errors that say: what was given cannot be used, or what was made cannot be kept."""
 
 
 class InputError(ValueError):
@@ -6,3 +6,7 @@ class InputError(ValueError):
 
     Scripts and tools print it without a traceback and exit with code 2.
     """
+
+
+class OutputError(InputError):
+    """A result cannot be written. Unlike a clip that cannot be used, this ends a run of many clips."""

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
-from mg.errors import InputError
+from mg.errors import InputError, OutputError
+
+PART = ".part"
+_DIGITS = 8
+_STRAY = re.compile(rf"\.([0-9a-f]{{12,16}}{PART}|write_test\.\d+$)")
 
 
 def make_folder(folder: Path | str) -> Path:
@@ -23,36 +29,76 @@ def make_folder(folder: Path | str) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".write_test.{os.getpid()}"
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True)
     except OSError as error:
-        raise InputError(
+        raise OutputError(
             f"cannot write to folder '{folder}': {error.strerror}; name another folder or change its permissions"
         ) from None
     return folder
+
+
+class TogetherWritten:
+    """Files that get their names together, once all are complete, or not at all; a context.
+
+    Each is written under a hidden temporary name beside its own, which contains `.part`. If the block ends with an
+    error, or one of the files cannot get its name, what is still temporary is deleted.
+    """
+
+    def __init__(self):
+        self._parts: dict[Path, Path] = {}  # by their final names
+
+    def part(self, path: Path | str) -> Path:
+        """The temporary path to write what is to be `path`, with its suffix. Raises InputError for a folder."""
+        path = Path(path)
+        make_folder(path.parent)
+        if path.is_dir():
+            raise InputError(f"cannot write '{path}': it is a folder; name a file")
+        self._parts[path] = path.with_name(f".{tag_of(path)}{uuid4().hex[:_DIGITS]}{PART}{path.suffix}")
+        return self._parts[path]
+
+    def __enter__(self) -> TogetherWritten:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, _trace: object) -> None:
+        path = next(iter(self._parts), None)
+        try:
+            for path, part in self._parts.items() if kind is None else ():
+                os.replace(part, path)
+        except OSError as failure:
+            error = failure
+        finally:
+            for part in self._parts.values():  # MindSpore adds a temporary name of its own
+                for rest in part.parent.glob(f"{part.name.partition(PART)[0]}*"):
+                    rest.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            reason = error.strerror or error
+            raise OutputError(f"cannot write '{path}': {reason}; free some space or name another place") from error
 
 
 @contextmanager
 def whole_file(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` when the block ends well, delete it otherwise.
 
-    The temporary name is hidden, contains `.part` and keeps the suffix. An interrupted run leaves what was at `path`.
+    An interrupted run leaves what was at `path`. See `TogetherWritten`, whose own temporary paths are yielded as they
+    are: they get their names with the others.
     """
-    path = Path(path)
-    make_folder(path.parent)
-    if path.is_dir():
-        raise InputError(f"cannot write '{path}': it is a folder; name a file")
-    stem = f".{uuid4().hex[:12]}.part"
-    part = path.with_name(f"{stem}{path.suffix}")
-    try:
-        yield part
-        os.replace(part, path)
-    except OSError as error:
-        raise InputError(
-            f"cannot write '{path}': {error.strerror or error}; free some space or name another place"
-        ) from error
-    finally:
-        for rest in path.parent.glob(f"{stem}*"):  # MindSpore adds a temporary name of its own
-            rest.unlink()
+    if _STRAY.match(Path(path).name):
+        yield Path(path)
+        return
+    with TogetherWritten() as files:
+        yield files.part(path)
+
+
+def tag_of(path: Path) -> str:
+    """What the temporary names of a file begin with, after the dot."""
+    return f"{zlib.crc32(os.fsencode(path.name)):0{_DIGITS}x}"
+
+
+def remove_parts(folder: Path, of: Path | None = None) -> None:
+    """Remove temporary files that killed runs left in `folder` itself; only those of the file `of`, if it is given."""
+    for path in folder.glob(".*"):
+        if _STRAY.match(path.name) and (of is None or path.name.startswith(f".{tag_of(of)}")):
+            path.unlink(missing_ok=True)
 
 
 def files_below(folder: Path | str, suffixes: Iterable[str]) -> list[Path]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from importlib import metadata
+from pathlib import Path
 
 import mindspore as ms
 
@@ -16,6 +17,7 @@ DEVICES = ("CPU", "Ascend")
 _MODES = {"graph": ms.GRAPH_MODE, "pynative": ms.PYNATIVE_MODE}
 MODES = tuple(_MODES)
 JIT_LEVELS = ("O0", "O1", "O2")
+_COMPILE_S = 0.05  # a parameter: 14 s for the 284 of the shipped model (MindSpore 2.8, two cores)
 
 
 def setup(device_target: str = "CPU", mode: str = "graph", jit_level: str | None = None) -> None:
@@ -59,6 +61,29 @@ def prepare_cpu() -> None:
 def on_cpu() -> bool:
     """Whether networks run on the CPU."""
     return ms.get_context("device_target") == "CPU"
+
+
+def in_graph_mode() -> bool:
+    """Whether networks are compiled."""
+    return ms.get_context("mode") == ms.GRAPH_MODE
+
+
+def compiling(parameters: int) -> str:
+    """About how long a graph of so many parameters, those of an optimizer among them, is compiled, in words."""
+    if not on_cpu():
+        return "up to some minutes"
+    return f"about {max(5, 5 * round(parameters * _COMPILE_S / 5))} s"
+
+
+def free_memory() -> int | None:
+    """Bytes that networks can still have; None where this is not known: on Ascend, and on other systems than Linux."""
+    if not on_cpu():
+        return None
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return None
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")), None)
 
 
 def compute_dtype(name: str) -> ms.Type:

@@ -1,63 +1,7 @@
-"""Reconstruct videos and images with an autoencoder of any family, and measure how good the reconstructions are.
-
-Without arguments: a sample clip, with the model that ships with the package, to samples/recons/. A test set is named by
---video_folder, with --csv_path if only some of it is wanted; under msrun, ranks share it. docs/evaluation.md has more.
-"""
-
-from __future__ import annotations
-
-import argparse
+"""mg-reconstruct, in a clone: reconstruct and measure. The command itself is mg/commands/reconstruct.py."""
 
 from mg import cli
-from mg.distributed import start
-from mg.inference import flags
-from mg.inference.clips import find_sources, sample_clip
-from mg.inference.options import Options
-from mg.inference.outputs import SAVED
-from mg.inference.reconstruct import Saving, reconstruct
-from mg.metrics.choose import choose_metrics
-from mg.models.session import Session
-
-
-def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = cli.ArgumentParser(description=__doc__)
-    flags.add_source_flags(parser)
-    group = parser.add_argument_group("Results")
-    group.add_argument(
-        "--output_path", default="samples/recons", metavar="PATH", help="folder for results (default: %(default)s)"
-    )
-    group.add_argument(
-        "--save_videos", default="all", choices=SAVED, help="side_by_side comes with contact sheets (default: all)"
-    )
-    group.add_argument("--save_folders", action="store_true", help="also write OUTPUT_PATH_ori and OUTPUT_PATH_rec")
-    group.add_argument(
-        "--spatial", action="store_true", help="also each frame by itself; with --save_folders, OUTPUT_PATH_spatial"
-    )
-    group.add_argument("--batch_size", type=int, default=1, help="clips of one shape computed at once (default: 1)")
-    group.add_argument("--sample", action="store_true", help="decode a sample of the posterior instead of its mean")
-    group.add_argument("--seed", type=int, default=0, help="of the sample (default: %(default)s)")
-    flags.add_sampling_flags(parser)
-    flags.add_metric_flags(parser)
-    flags.add_model_flags(parser)
-    return parser.parse_args(arguments)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    args = parse_args(arguments)
-    options = Options(flags.given_sampling(args), args.sample, args.seed, args.batch_size)
-    saving = Saving(args.save_videos, args.save_folders)
-    flags.set_up(args)
-    place = start()
-    given = args.input, args.csv_path, args.video_folder
-    named = any(name is not None for name in given)
-    sources = find_sources(args.output_path, *given) if named else [sample_clip()]
-    session = flags.given_session(args)
-    if args.spatial:
-        images = flags.given_session(args).model.image_model()
-        saving = Saving(args.save_videos, args.save_folders, Session(images, args.use_tile))
-    metrics = choose_metrics(args.metric, flags.given_networks(args))
-    return 2 if reconstruct(session, sources, args.output_path, options, metrics, saving, place) else 0
-
+from mg.commands.reconstruct import main
 
 if __name__ == "__main__":
     cli.run_script(main)

@@ -19,6 +19,7 @@ FAMILIES = {name: kind for name, kind in families.FAMILIES.items() if kind.__mod
 # Rooms from top to bottom. Imports only go down; rooms of one line do not know each other.
 ROOMS = (
     ("scripts", "tools"),
+    ("commands",),
     ("mg",),  # the package's own few names
     ("demo",),
     ("inference",),
@@ -26,9 +27,10 @@ ROOMS = (
     ("evaluation",),
     ("losses", "metrics", "data"),
     ("models", "io"),
-    ("cli",),
-    ("distributed", "runtime", "config"),
-    ("files", "checks"),
+    ("cli", "ranks"),
+    ("distributed", "runtime", "config", "rows"),
+    ("locks",),
+    ("files", "checks", "progress"),
     ("errors",),
 )
 HEIGHT = {room: height for height, line in enumerate(reversed(ROOMS)) for room in line}
@@ -53,10 +55,12 @@ ONLY_TYPES = {("mg/losses/objective.py", "mg.models.autoencoder"), ("mg/models/a
 # Where an 8 or a 16 is something else than what a family compresses or how many channels it has: how many, and what.
 NUMBERS = {
     "mg/demo/explain.py": (1, "pictures of channels at most"),
-    "mg/demo/page.py": (1, "visitors in a queue"),
+    "mg/demo/calls.py": (1, "bytes of a name that nobody can guess"),
+    "mg/demo/one_thread.py": (1, "visitors in a queue"),
     "mg/demo/pictures.py": (1, "columns of a picture"),
     "mg/evaluation/curves.py": (2, "size of text"),
     "mg/evaluation/round_trip.py": (2, "images at once; bytes of a hash"),
+    "mg/files.py": (1, "digits of a hash"),
     "mg/io/frames.py": (1, "smallest side of a frame"),
     "mg/io/image.py": (1, "bits of a level"),
     "mg/io/latents.py": (4, "bits of integers and of a byte; bytes of a length"),

@@ -184,11 +184,16 @@ def test_help_says_what_each_flag_is_may_be_and_is_by_default(monkeypatch):
     assert flags["limit"] == "(default none)" and flags["output_path"] == "a folder (required)"
 
 
+def parser_of(script):
+    path = ROOT / ("mg/commands/train.py" if script == "train" else f"scripts/{script}.py")
+    return runpy.run_path(str(path))["parse_args"]
+
+
 @pytest.mark.parametrize("script", ["train", "train_tae"])
 def test_help_of_training_explains_every_flag(script, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "110")
     with pytest.raises(SystemExit):
-        runpy.run_path(str(ROOT / "scripts" / f"{script}.py"))["parse_args"](["--help"])
+        parser_of(script)(["--help"])
     text = capsys.readouterr().out
     flags = flags_of(text)
     assert {"config", "output_path", "resume", "max_steps", "size_buckets", "kl_weight"} <= set(flags)
@@ -217,14 +222,14 @@ def test_help_of_training_explains_every_flag(script, monkeypatch, capsys):
     ],
 )
 def test_a_wrong_flag_of_training_names_rule_and_remedy(words, message):
-    parse = runpy.run_path(str(ROOT / "scripts" / "train.py"))["parse_args"]
+    parse = parser_of("train")
     with pytest.raises(InputError) as error:
         parse(["--output_path", "runs/a", "--video_folder", "v", "--perceptual_weight", "0", *words.split()])
     assert message in str(error.value) and "\n" not in str(error.value)
 
 
 def test_a_flag_wins_over_the_recipe_and_the_recipe_over_the_script(tmp_path):
-    parse = runpy.run_path(str(ROOT / "scripts" / "train_tae.py"))["parse_args"]
+    parse = parser_of("train_tae")
     words = ["--output_path", "runs/a", "--video_folder", "v", "--perceptual_weight", "0"]
     path = recipe(tmp_path, "max_steps: 7\nlearning_rate: 1e-3\n")
     made, args = parse([*words, "--config", str(path), "--max_steps", "9", "--resume"])

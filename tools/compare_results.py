@@ -19,10 +19,11 @@ import numpy as np
 from mg import cli
 from mg.checks import require_whole
 from mg.errors import InputError
-from mg.files import make_folder, require_file, whole_file
+from mg.files import TogetherWritten, make_folder, require_file
 from mg.io.image import read_image, write_image
 from mg.io.pictures import grid
 from mg.io.video import read_frames
+from mg.locks import hold_file
 
 RECONSTRUCTIONS = ("_recon.mp4", "_recon.png", ".mp4")
 SIDES = ("_side_by_side.mp4", "_side_by_side.png")
@@ -153,9 +154,10 @@ def main() -> None:
     if not names:
         raise InputError(f"no clip is in all of {', '.join(str(of.folder) for of in results)}; evaluate the same files")
     text, shown = table(results, names), picture(results, names, args.frame)
-    with whole_file(f"{args.output_path}.md") as part:
-        part.write_text(text + "\n")
-    write_image(f"{args.output_path}.png", shown)
+    paths = [Path(f"{args.output_path}{suffix}") for suffix in (".md", ".png")]
+    with hold_file(paths[0]), hold_file(paths[1]), TogetherWritten() as written:
+        written.part(paths[0]).write_text(text + "\n")
+        write_image(written.part(paths[1]), shown)
     print(text)
 
 

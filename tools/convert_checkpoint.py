@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from mg import cli, files
 from mg.errors import InputError
+from mg.locks import hold_file
 from mg.models import weights
 from mg.models.autoencoder import Autoencoder
 from mg.models.tae import convert as moviegen
@@ -66,7 +67,8 @@ def main() -> None:
     if odd:
         raise InputError(f"--{odd[0]} means nothing for {what}; leave it out")
     model = converter.convert(file, **options)
-    model.save(target, dtype)
+    with hold_file(target):
+        model.save(target, dtype)
     for key, value in model.config.items():
         print(f"config   {key} = {value}")
     print(f"target   {target}: {len(list(model.get_parameters()))} tensors stored as {dtype}")

@@ -4,6 +4,7 @@ import argparse
 import logging
 
 from mg import cli, files
+from mg.locks import hold_file
 from mg.models import weights
 from mg.models.lpips import network as lpips
 from mg.models.lpips.convert import convert
@@ -30,7 +31,8 @@ def main() -> None:
     for source in (features, args.heads):
         weights.check_target(args.target, source)
     network, biases = convert(features, args.heads, backbone)
-    lpips.write(args.target, network, biases, args.dtype)
+    with hold_file(args.target):
+        lpips.write(args.target, network, biases, args.dtype)
     if not biases:
         log.warning("notice: %s: %s", features, lpips.NO_BIASES)
     name = {"vgg": "VGG16", "alex": "AlexNet"}[backbone]

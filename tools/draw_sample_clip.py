@@ -14,10 +14,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from mg import cli
 from mg.io.video import write_video
+from mg.progress import show_progress
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ def main() -> None:
 def write_sample_clip(path: Path | str) -> None:
     """Draw the clip into an MP4."""
     with write_video(path, Fraction(FPS)) as file:
-        for frame in tqdm(draw_sample_clip(), total=FRAMES, desc="drawing", unit="frame"):
+        for frame in show_progress(draw_sample_clip(), total=FRAMES, desc="drawing", unit="frame"):
             file.write(frame)
 
 

@@ -12,6 +12,7 @@ import argparse
 import json
 import tempfile
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import av
@@ -20,16 +21,19 @@ from tqdm import tqdm
 
 from mg import cli
 from mg.checks import require_whole
-from mg.errors import InputError
-from mg.files import make_folder, whole_file
+from mg.errors import InputError, OutputError
+from mg.files import whole_file
 from mg.inference import flags
 from mg.inference.clips import Source, find_sources
-from mg.io.clip import Clip, open_clip
+from mg.io.clip import Sampling, open_clip
 from mg.io.video import read_frames, write_video
+from mg.locks import hold_folder
 from mg.metrics.psnr import psnr
 from mg.metrics.ssim import ssim
 from mg.models import families
 from mg.models.autoencoder import Autoencoder
+from mg.progress import show_progress
+from mg.rows import measured_rows
 
 STEPS = 16  # of a rate factor of 1
 WORST = 51 * STEPS
@@ -44,6 +48,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--ckpt_path", help="the model's weights (default: those that ship with mg)")
     parser.add_argument("--bits", type=int, default=8, help="of each value of the latents (default: %(default)s)")
     parser.add_argument("--output_path", default="h264", help="folder for results (default: %(default)s)")
+    cli.add_resume_flag(parser)
     args = parser.parse_args()
     require_whole("bits", args.bits, 1)
     return args
@@ -92,8 +97,9 @@ def best(frames: np.ndarray, fps: Fraction, most: int, target: Path) -> tuple[in
     return encode(frames, fps, low, target), low
 
 
-def score(clip: Clip, name: str, model: Autoencoder, bits: int, target: Path) -> dict[str, object]:
+def score(source: Source, sampling: Sampling, model: Autoencoder, bits: int, target: Path) -> dict[str, object]:
     """Encode a clip into `target` and compare it with what comes back."""
+    clip = open_clip(source.path, sampling)
     frames = np.stack(list(clip.frames))
     most = bits_of_latents(model, frames, bits)
     taken, step = best(frames, clip.fps or RATE, most, target)
@@ -101,7 +107,7 @@ def score(clip: Clip, name: str, model: Autoencoder, bits: int, target: Path) ->
     if len(scores) != len(frames):
         raise InputError(f"'{target}' has {len(scores)} frames of {len(frames)}, so it cannot be compared")
     return {
-        "file": name,
+        "file": source.name,
         "frames": len(frames),
         **dict(zip(("psnr", "ssim"), np.mean(scores, 0).tolist())),
         "crf": step / STEPS,
@@ -123,21 +129,24 @@ def find_targets(args: argparse.Namespace) -> dict[Source, Path]:
 def main() -> int:
     args = parse_args()
     sampling, model = flags.given_sampling(args), families.load(args.ckpt_path, "fp32")
-    report = make_folder(args.output_path) / "metrics.json"
-    targets = find_targets(args)
-    report.unlink(missing_ok=True)
+    report, targets = Path(args.output_path) / "metrics.json", find_targets(args)
     rows, failed = [], {}
-    for source, target in tqdm(targets.items(), unit="clip"):
-        try:
-            rows.append(score(open_clip(source.path, sampling), source.name, model, args.bits, target))
-        except InputError as error:
-            failed[source.name] = str(error)
-            tqdm.write(f"failed: {error}")
-            continue
-        line = "{file}: {psnr:.2f} dB, SSIM {ssim:.4f}, crf {crf}, {of_latents:.3f} of the bits".format(**rows[-1])
-        tqdm.write(line + (", although no rate factor is worse" if rows[-1]["of_latents"] > 1 else ""))
-    with whole_file(report) as part:
-        part.write_text(json.dumps({"bits": args.bits, "clips": rows, "failed": failed}, indent=2) + "\n")
+    with hold_folder(args.output_path), measured_rows(report, cli.about(args), args.resume) as measured:
+        report.unlink(missing_ok=True)
+        for source, target in show_progress(targets.items(), unit="clip"):
+            try:
+                row = measured.get(source.name, partial(score, source, sampling, model, args.bits, target))
+            except OutputError:
+                raise
+            except InputError as error:
+                failed[source.name] = str(error)
+                tqdm.write(f"failed: {error}")
+                continue
+            rows.append(row)
+            line = "{file}: {psnr:.2f} dB, SSIM {ssim:.4f}, crf {crf}, {of_latents:.3f} of the bits".format(**row)
+            tqdm.write(line + (", although no rate factor is worse" if row["of_latents"] > 1 else ""))
+        with whole_file(report) as part:
+            part.write_text(json.dumps({"bits": args.bits, "clips": rows, "failed": failed}, indent=2) + "\n")
     return 2 if failed else 0
 
 

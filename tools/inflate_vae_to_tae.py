@@ -3,6 +3,7 @@
 import argparse
 
 from mg import cli, files
+from mg.locks import hold_file
 from mg.models import weights
 from mg.models.tae.inflate import inflate
 
@@ -23,7 +24,8 @@ def main() -> None:
     weights.check_target(args.target)
     done = inflate(args.src)
     weights.check_target(args.target, done.source)
-    done.tae.save(args.target, args.dtype, args.omit_identity)
+    with hold_file(args.target):
+        done.tae.save(args.target, args.dtype, args.omit_identity)
     config = done.tae.config
     print(f"source   {done.source}: {done.tensors_read} tensors read and inflated, {done.tensors_ignored} ignored")
     print(f"identity {done.tensors_at_identity} temporal tensors added, each starting as the identity")

@@ -22,6 +22,8 @@ from mg.errors import InputError
 from mg.files import whole_file
 from mg.io.latent_index import find_latents
 from mg.io.latents import read_latents
+from mg.locks import hold_file
+from mg.progress import show_progress
 
 OUTLIER = 3.0
 
@@ -43,7 +45,7 @@ def moments(files: list[Path]) -> tuple[int, np.ndarray, np.ndarray, str]:
     Files are merged by their own means, which is stable.
     """
     count, mean, squares, weights = 0, 0.0, 0.0, None
-    for path in tqdm(files, desc="moments", unit="file"):
+    for path in show_progress(files, desc="moments", unit="file"):
         values, variance, sha256 = read(path)
         if weights is not None and (sha256, len(values)) != weights:
             raise InputError(f"'{path}' is of other weights ({sha256}) than '{files[0]}' ({weights[0]}); separate them")
@@ -65,7 +67,7 @@ def statistics(files: list[Path]) -> dict[str, object]:
     if not (std > 0).all():
         raise InputError(f"channel {int(np.argmin(std))} has one value only, so that scaling is not defined; give more")
     outliers = np.zeros(len(mean))
-    for path in tqdm(files, desc="outliers", unit="file"):
+    for path in show_progress(files, desc="outliers", unit="file"):
         values, _, _ = read(path)
         outliers += (np.abs(values - mean[:, None]) > OUTLIER * std[:, None]).sum(1)
     shift = float(mean.mean())
@@ -86,7 +88,7 @@ def statistics(files: list[Path]) -> dict[str, object]:
 def statistics_of_codes(files: list[Path]) -> dict[str, object]:
     """Figures of integer codes, for the JSON file."""
     counts, weights = Counter(), None
-    for path in tqdm(files, desc="codes", unit="file"):
+    for path in show_progress(files, desc="codes", unit="file"):
         latents = read_latents(path)
         if "codes" not in latents.arrays:
             raise InputError(f"'{path}' holds no integer codes, unlike files before it; separate them")
@@ -126,9 +128,10 @@ def main() -> None:
     args = parser.parse_args()
     files = find_latents(args.input)
     of_codes = "codes" in read_latents(files[0]).arrays
-    figures = statistics_of_codes(files) if of_codes else statistics(files)
-    with whole_file(args.output_path) as part:
-        part.write_text(json.dumps(figures, indent=1, allow_nan=False) + "\n")
+    with hold_file(args.output_path):
+        figures = statistics_of_codes(files) if of_codes else statistics(files)
+        with whole_file(args.output_path) as part:
+            part.write_text(json.dumps(figures, indent=1, allow_nan=False) + "\n")
     tqdm.write(table_of_codes(figures) if of_codes else table(figures))
 
 

@@ -8,6 +8,7 @@ from mg.data import split
 from mg.data.file_lists import MEDIA, scan_folder
 from mg.files import make_folder
 from mg.io import video
+from mg.locks import hold_file
 
 
 def parse_args() -> argparse.Namespace:
@@ -36,7 +37,8 @@ def main() -> None:
     kept = [split.keep_present(part, names, args.skip_missing) for part in parts]
     for kind, listed, part in zip(("train", "test"), kept, parts):
         target = output / f"video_{kind}.csv"
-        split.write_csv(target, listed)
+        with hold_file(target):
+            split.write_csv(target, listed)
         print(
             f"{kind:5} {target}: {len(listed)} files" + f", {len(set(part)) - len(listed)} missing" * args.skip_missing
         )

@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from fractions import Fraction
+from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -25,12 +26,14 @@ import numpy as np
 from tqdm import tqdm
 
 from mg import cli
-from mg.files import make_folder, whole_file
+from mg.files import whole_file
 from mg.inference.clips import SAMPLE_CLIP
 from mg.io.frames import resize_and_crop
 from mg.io.video import read_frames, write_video
 from mg.models.tiling.stream import decode_stream, encode_stream
 from mg.models.tiling.tiles import Tiles
+from mg.progress import show_progress
+from mg.rows import measured_rows
 
 SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "reconstruct.py"
 SHORT_TILES = ("--encode_tile", "8", "--decode_tile", "8", "--decode_overlap", "0", "--tile_batch", "3")
@@ -71,7 +74,7 @@ def stream_stand_in(frames: int, height: int, width: int) -> None:
     ramp = np.linspace(-1, 1, width, dtype=np.float32)
     clips = (np.broadcast_to(np.roll(ramp, n), (1, 3, 1, height, width)) for n in range(frames))
     codec, tiles, count = AveragingCodec(), Tiles(), 0
-    with tqdm(total=frames, desc=f"{frames} frames of {width}x{height}", unit="frame") as bar:
+    with show_progress(total=frames, desc=f"{frames} frames of {width}x{height}", unit="frame") as bar:
         for piece in decode_stream(codec, tiles, encode_stream(codec, tiles, clips)):
             count += piece.shape[2]
             bar.update(min(piece.shape[2], frames - bar.n))
@@ -114,17 +117,19 @@ def main() -> None:
     parser.add_argument("--case", nargs="+", default=list(CASES), choices=CASES)
     parser.add_argument("--output_path", default="memory.json", help="JSON file (default: %(default)s)")
     parser.add_argument("--one", type=int, nargs=3, help=argparse.SUPPRESS)
+    cli.add_resume_flag(parser)
     args = parser.parse_args()
     if args.one:
         return stream_stand_in(*args.one)
-    make_folder(Path(args.output_path).parent)
-    rows = {}
-    for case in args.case:
-        rows[case] = [measure(*one) for one in CASES[case]]
-        for row in rows[case]:
-            tqdm.write("{frames} frames of {width}x{height}: {peak_gb:.2f} GB, {seconds:.0f} s".format(**row))
-    with whole_file(args.output_path) as part:
-        part.write_text(json.dumps(rows, indent=2) + "\n")
+    with measured_rows(args.output_path, cli.about(args), args.resume) as measured:
+        rows = {case: [] for case in args.case}
+        for case, known in rows.items():
+            for number, one in enumerate(CASES[case]):
+                row = measured.get(f"{case} {number}", partial(measure, *one))
+                tqdm.write("{frames} frames of {width}x{height}: {peak_gb:.2f} GB, {seconds:.0f} s".format(**row))
+                known.append(row)
+        with whole_file(args.output_path) as part:
+            part.write_text(json.dumps(rows, indent=2) + "\n")
 
 
 if __name__ == "__main__":

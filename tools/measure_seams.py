@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from mg import cli, runtime
 from mg.errors import InputError
-from mg.files import make_folder, whole_file
+from mg.files import whole_file
 from mg.io import pixels, video
 from mg.io.clip import find_media, is_video
 from mg.io.frames import resize_and_crop
@@ -26,6 +26,8 @@ from mg.models.autoencoder import Autoencoder
 from mg.models.tiling import stream
 from mg.models.tiling.plan import edges, windows
 from mg.models.tiling.tiles import Tiles
+from mg.progress import show_progress
+from mg.rows import measured_rows
 
 AXES = {"t": 2, "y": 3, "x": 4}
 _ROUNDING_DB = 120  # what is closer than this differs by the rounding of fp32 alone
@@ -101,6 +103,15 @@ def compare(model: Autoencoder, tiles: Tiles, clip, whole_latents, whole) -> dic
     return row
 
 
+def row(model: Autoencoder, name: str, clip: np.ndarray) -> dict[str, dict[str, float | None]]:
+    """Figures of one clip, by way of tiling."""
+    latents = model.latents.decoded(model.encode_tile(clip)[0])
+    whole = model.decode_tile(latents, clip.shape[2])[0][:, :, : clip.shape[2]]
+    model.release_graphs()
+    bar = show_progress(variants(model.tiles).items(), desc=name, unit="way")
+    return {way: compare(model, chosen, clip, latents, whole) for way, chosen in bar}
+
+
 def table(rows: dict[str, dict[str, dict]]) -> str:
     """Markdown: a line for each way of tiling, means over clips; ratios as geometric means."""
     ways = list(next(iter(rows.values())))
@@ -122,32 +133,28 @@ def main() -> None:
     parser.add_argument("--input", required=True, help="a video, or a folder of videos")
     parser.add_argument("--ckpt_path", help="weights of any family (default: those that ship with mg)")
     parser.add_argument("--output_path", default="seams.json", help="JSON file (default: %(default)s)")
+    cli.add_resume_flag(parser)
     parser.add_argument("--num_frames", type=int, default=8, help="of each clip (default: %(default)s)")
     parser.add_argument("--max_side", type=int, default=640, help="shrink larger frames to it (default: %(default)s)")
     parser.add_argument("--device_target", default="CPU", choices=runtime.DEVICES)
     cli.add_flags(parser, Tiles)
     args = parser.parse_args()
-    make_folder(Path(args.output_path).parent)
     runtime.setup(args.device_target)
     if args.num_frames < 1 or args.max_side < 16:
         raise InputError(f"num_frames={args.num_frames} must be at least 1 and max_side={args.max_side} at least 16")
     model = families.load(args.ckpt_path, **{"tile_batch": 2, **cli.given_flags(args, Tiles)})
-    tiles, rows = model.tiles, {}
-    for path in filter(is_video, find_media(args.input, leave_out=args.output_path)):
-        clip = load(path, args.num_frames, args.max_side, model.space_compression)
-        if not any(lines(model, tiles, clip.shape).values()):
-            continue
-        latents = model.latents.decoded(model.encode_tile(clip)[0])
-        whole = model.decode_tile(latents, clip.shape[2])[0][:, :, : clip.shape[2]]
-        model.release_graphs()
-        name = f"{path.name} {clip.shape[2]}x{clip.shape[4]}x{clip.shape[3]}"
-        bar = tqdm(variants(tiles).items(), desc=name, unit="way")
-        rows[name] = {way: compare(model, chosen, clip, latents, whole) for way, chosen in bar}
-    if not rows:
-        raise InputError(f"no clip of '{args.input}' is larger than a tile; give larger ones or smaller tiles")
-    text = table(rows)
-    with whole_file(args.output_path) as part:
-        part.write_text(json.dumps({"clips": rows, "table": text}, indent=2) + "\n")
+    with measured_rows(args.output_path, cli.about(args), args.resume) as measured:
+        rows = {}
+        for path in filter(is_video, find_media(args.input, leave_out=args.output_path)):
+            clip = load(path, args.num_frames, args.max_side, model.space_compression)
+            if any(lines(model, model.tiles, clip.shape).values()):
+                name = f"{path.name} {clip.shape[2]}x{clip.shape[4]}x{clip.shape[3]}"
+                rows[name] = measured.get(name, partial(row, model, name, clip))
+        if not rows:
+            raise InputError(f"no clip of '{args.input}' is larger than a tile; give larger ones or smaller tiles")
+        text = table(rows)
+        with whole_file(args.output_path) as part:
+            part.write_text(json.dumps({"clips": rows, "table": text}, indent=2) + "\n")
     tqdm.write(text)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from mg import cli, files
 from mg.errors import InputError
+from mg.locks import hold_file
 from mg.models import families, weights
 
 
@@ -58,7 +59,8 @@ def main() -> None:
     stored = families.build(trained.family, {**trained.config, **own}, "fp32")
     for parameter, value in zip(stored.get_parameters(), trained.get_parameters()):
         parameter.set_data(value)
-    stored.save(args.target, args.dtype)
+    with hold_file(args.target):
+        stored.save(args.target, args.dtype)
     for key, value in stored.config.items():
         print(f"config   {key} = {value}")
     print(f"target   {args.target}: {Path(args.target).stat().st_size / 1e6:.1f} MB, stored as {args.dtype}")

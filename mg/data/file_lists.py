@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,6 +89,21 @@ def read_csv(path: Path | str, column: str, suffixes: tuple[str, ...]) -> list[s
     return [name for _, name in names]
 
 
+def names_below(folder: Path, csv_path: Path | str, names: Iterable[str]) -> list[str]:
+    """The names of a CSV relative to `folder`, in which absolute ones lie too. InputError for what lies elsewhere."""
+    relative = []
+    for name in names:
+        place = Path(name)
+        if place.is_absolute() and Path(folder).absolute() in place.parents:
+            place = place.relative_to(Path(folder).absolute())
+        if place.is_absolute() or ".." in place.parts:
+            raise InputError(
+                f"'{csv_path}' names '{name}', which is not below '{folder}'; name what is there, without .."
+            )
+        relative.append(place.as_posix())
+    return relative
+
+
 def _list_files(
     folder: Path | str, field: str, csv_path: Path | str | None, column: str, suffixes: tuple[str, ...]
 ) -> list[Path]:
@@ -95,7 +111,7 @@ def _list_files(
     if csv_path is None:
         return scan_folder(folder, field, suffixes)
     folder = require_folder(folder, field)
-    return [folder / name for name in read_csv(csv_path, column, suffixes)]
+    return [folder / name for name in names_below(folder, csv_path, read_csv(csv_path, column, suffixes))]
 
 
 def require_folder(folder: Path | str, field: str) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -77,12 +77,13 @@ def explain(session: Session, request: Request, limits: Limits, folder: Path, re
     session.use_tile = request.use_tile
     session.tiles = request.tiles or session.model.default_tiles
     compiles = session.prepare(clip.total, *clip.size)
-    report(0.0, "compiling the networks for this size" if compiles else "starting")
+    report(0.0, f"compiling for this size, {session.compile_time}" if compiles else "starting")
     stem = request.source.stem
     suffix = ".png" if clip.fps is None else ".mp4"
     names = ("original", "reconstruction", "difference")
     clips = tuple(folder / f"{stem}_{name}{suffix}" for name in names)
     latents, scores = [], []
+    clip = replace(clip, frames=_told(clip, report))
     with ExitStack() as stack:
         writers = [stack.enter_context(video.write_video(path, clip.fps)) for path in clips if clip.fps is not None]
         generators = [generator_of(request.source.name, 0)] if request.sample else None
@@ -91,11 +92,11 @@ def explain(session: Session, request: Request, limits: Limits, folder: Path, re
             for writer, frame in zip(writers, shown):
                 writer.write(frame)
             scores.append((psnr(original, recon), ssim(original, recon)))
-            report(len(scores) / (clip.total + 1), f"{len(scores)} of {clip.total} frames")
+            report((1 + len(scores) / clip.total) / 2, f"{len(scores)} of {clip.total} frames decoded")
     if clip.fps is None:
         for path, frame in zip(clips, shown):
             image.write_image(path, frame)
-    report(clip.total / (clip.total + 1), "drawing")
+    report(1.0, "drawing")
     model, curves = session.model, None
     if len(scores) > 1:
         curves = folder / "curves.png"
@@ -105,6 +106,13 @@ def explain(session: Session, request: Request, limits: Limits, folder: Path, re
     z = np.concatenate(latents, 2)[0]
     pictures = _draw_latents(model, z, len(scores), folder)
     return Explanation(clips, curves, pictures, clip.size, clip.fps, z.shape, *map(list, zip(*scores)), notes)
+
+
+def _told(clip: Clip, report: Report) -> Iterator[np.ndarray]:
+    """The frames of a clip; the first half of the progress is that they are read."""
+    for number, frame in enumerate(clip.frames):
+        yield frame
+        report(number / clip.total / 2, f"{number} of {clip.total} frames encoded")
 
 
 def _open(request: Request, limits: Limits) -> tuple[Clip, list[str]]:

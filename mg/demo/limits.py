@@ -32,12 +32,23 @@ class Request:
 
 
 @dataclass(frozen=True)
+class Address:
+    """Where the page is, and under which other names: those of a proxy in front of it."""
+
+    host: str = setting("127.0.0.1", "to listen on; 0.0.0.0: for everybody who reaches this computer")
+    port: int = setting(7860, "to listen on", 1, 65535)
+    allow_host: tuple[str, ...] = setting((), "other names under which it may be asked for, such as a proxy's")
+
+    __post_init__ = check
+
+
+@dataclass(frozen=True)
 class Limits:
     """Limits of what a visitor may ask for."""
 
     max_frames: int = setting(64, "of a clip; the rest is cut off", least=1, unit="frames")
     max_side: int = setting(512, "of frames; larger ones are scaled down", *SIDES, unit="pixels")
-    max_megabytes: int = setting(200, "of an upload", least=1, unit="MB")
+    max_megabytes: int = setting(200, "of an upload", least=1, most=100_000, unit="MB")
 
     __post_init__ = check
 

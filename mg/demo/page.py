@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -15,9 +14,11 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from mg.demo.calls import Calls, Uploads
+from mg.demo.door import Door, Hosts
 from mg.demo.explain import Explanation, explain
-from mg.demo.limits import Limits, Request
-from mg.demo.one_thread import OneThread
+from mg.demo.limits import Address, Limits, Request
+from mg.demo.one_thread import Job, OneThread
 from mg.demo.style import CSS, KEEP_TOGETHER, WAITING, cards, figures, introduction
 from mg.errors import InputError
 from mg.inference.clips import SAMPLE_CLIP
@@ -26,6 +27,8 @@ from mg.models.session import Session
 
 try:
     import gradio as gr
+    from gradio.context import LocalContext
+    from starlette.middleware import Middleware
 except ImportError as error:
     raise InputError(
         f"the page needs Gradio 6.31 or a later 6 ({error}); "
@@ -37,48 +40,53 @@ logger = logging.getLogger(__name__)
 SIZES = (64, 128, 256, 512, 768, 1024)
 TILE_FIELDS = ("encode_tile", "encode_overlap", "decode_tile", "decode_overlap", "spatial_tile", "spatial_overlap")
 _TILE_LABELS = ("encode: frames", "of which shared", "decode: frames", "of which shared", "side in pixels", "shared")
-_MOST_WAITING = 16
 _KEPT_SECONDS = 3600
+_IDLE_S = 0.1
 
 
-def serve(session: Session, limits: Limits, host: str, port: int) -> None:
-    """Show the page at host:port until interrupted; the model works in the calling thread.
+def serve(session: Session, limits: Limits, address: Address, folder: Path) -> None:
+    """Show the page until interrupted; the model works in the calling thread.
 
-    All files, of visitors and of results, lie in one temporary folder, which is removed in the end.
+    All files, of visitors and of results, lie in `folder`, which should be a `private_folder`.
     """
-    line = OneThread()
-    with tempfile.TemporaryDirectory(prefix="mg_demo_") as folder:
-        os.environ["GRADIO_TEMP_DIR"] = f"{folder}/gradio"
-        os.environ["GRADIO_ANALYTICS_ENABLED"] = os.environ["GRADIO_RUN_HISTORY"] = "False"
-        logging.getLogger("httpx").setLevel(logging.WARNING)
-        page = build(Desk(session, limits, line, Path(folder)))
-        fonts = (gr.themes.utils.fonts.LocalFont("IBM Plex Sans", weights=(400, 700)), "system-ui", "sans-serif")
-        try:
-            page.launch(
-                server_name=host,
-                server_port=port,
-                prevent_thread_lock=True,
-                quiet=True,
-                share=False,
-                ssr_mode=False,
-                pwa=False,
-                mcp_server=False,
-                enable_monitoring=False,
-                max_file_size=f"{limits.max_megabytes}mb",
-                footer_links=["api"],
-                theme=gr.themes.Default(primary_hue="indigo", neutral_hue="slate", radius_size="lg", font=fonts),
-                css=CSS,
-                js=KEEP_TOGETHER,
-            )
-        except OSError as error:
-            raise InputError(f"cannot listen on {host}:{port} ({error}); choose another --host or --port") from None
-        logger.info("the page is at %s", page.local_url)
-        try:
-            line.work()
-        except KeyboardInterrupt:
-            logger.info("stopped")
-        finally:
-            page.close(verbose=False)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    line, uploads = OneThread(), Uploads()
+    page = build(Desk(session, limits, line, folder, uploads))
+    door = {
+        "hosts": Hosts(address.host, address.port, address.allow_host),
+        "calls": Calls(page.fns, uploads),
+        "folder": folder,
+        "max_megabytes": limits.max_megabytes,
+    }
+    fonts = (gr.themes.utils.fonts.LocalFont("IBM Plex Sans", weights=(400, 700)), "system-ui", "sans-serif")
+    try:
+        page.launch(
+            server_name=address.host,
+            server_port=address.port,
+            app_kwargs={"middleware": [Middleware(_behind(door))]},
+            prevent_thread_lock=True,
+            quiet=True,
+            share=False,
+            ssr_mode=False,
+            pwa=False,
+            mcp_server=False,
+            enable_monitoring=False,
+            max_file_size=f"{limits.max_megabytes}mb",
+            theme=gr.themes.Default(primary_hue="indigo", neutral_hue="slate", radius_size="lg", font=fonts),
+            css=CSS,
+            js=KEEP_TOGETHER,
+        )
+    except OSError as error:
+        raise InputError(
+            f"cannot listen on {address.host}:{address.port} ({error}); choose another --host or --port"
+        ) from None
+    logger.info("the page is at %s", page.local_url)
+    try:
+        line.work()
+    except KeyboardInterrupt:
+        logger.info("stopped")
+    finally:
+        page.close(verbose=False)
 
 
 @dataclass(frozen=True)
@@ -89,6 +97,7 @@ class Desk:
     limits: Limits
     line: OneThread
     folder: Path
+    uploads: Uploads
 
     def run(
         self,
@@ -108,22 +117,48 @@ class Desk:
             request = Request(Path(upload), num_frames, size or None, latents == "sample", tiles, use_tile)
             report = partial(_report, copy_context(), progress)
             progress(0, desc="waiting for the model")
-            yield _shown(self.line.do(partial(explain, self.session, request, self.limits, Path(results), report)))
+
+            def task(job: Job) -> Explanation:
+                def watched(share: float, what: str) -> None:
+                    job.check()
+                    report(share, what)
+
+                return explain(self.session, request, self.limits, Path(results), watched)
+
+            def tell(before: int) -> None:
+                report(0.0, f"waiting: {before} before you")
+
+            yield _shown(self.line.do(task, Job(*_visitor()), tell))
+
+    def stop(self) -> None:
+        """Stop what the visitor has asked for."""
+        self.line.stop(_visitor()[1])
 
     def sample_clip(self) -> str:
         """The clip that ships with the package, as a file that Gradio may hand out."""
-        path = self.folder / SAMPLE_CLIP.name
         with _told_on_the_page(None):
-            if not path.exists():
-                shutil.copy(SAMPLE_CLIP, path)
-        return str(path)
+            path = gr.processing_utils.save_file_to_cache(SAMPLE_CLIP, os.environ["GRADIO_TEMP_DIR"])
+            self.uploads.allow(path)
+        return path
+
+
+def _behind(settings: dict[str, Any]) -> Callable[..., Door]:
+    """What Starlette makes a middleware of."""
+    return lambda app: Door(app, **settings)
+
+
+def _visitor() -> tuple[str, str]:
+    """The address, and the session, of whose request the current thread works on."""
+    request = LocalContext.request.get(None)
+    client = getattr(request, "client", None)
+    return getattr(client, "host", "") or "", getattr(request, "session_hash", None) or ""
 
 
 def build(desk: Desk) -> gr.Blocks:
     """The page's parts, from top to bottom."""
     limits, model = desk.limits, desk.session.model
     with gr.Blocks(title="Autoencoder", analytics_enabled=False, delete_cache=(600, _KEPT_SECONDS)) as page:
-        gr.HTML(introduction(model.time_compression, model.space_compression))
+        gr.HTML(introduction(model, limits))
         with gr.Row(equal_height=False):
             with gr.Column(scale=1, min_width=290, elem_classes="controls"):
                 upload = gr.File(label="A clip or an image", height=150, elem_id="upload")
@@ -141,13 +176,17 @@ def build(desk: Desk) -> gr.Blocks:
                 with gr.Accordion("Sizes of tiles", open=False) as tile_sizes:
                     sizes = [_tile_row(model, first) for first in range(0, len(TILE_FIELDS), 2)]
                 run = gr.Button("Run", variant="primary", size="lg", elem_id="run")
+                stop = gr.Button("Stop", size="sm", elem_id="stop")
             with gr.Column(scale=3, min_width=320):
                 results = _results()
         inputs = [upload, size, num_frames, latents, use_tile, *(number for pair in sizes for number in pair)]
         sample_clip.click(desk.sample_clip, None, upload, api_name="sample_clip")
         use_tile.change(lambda on: gr.update(visible=on), use_tile, tile_sizes, api_visibility="private")
-        run.click(desk.run, inputs, results, api_name="reconstruct", concurrency_limit=1, show_progress_on=results[0])
-    return page.queue(max_size=_MOST_WAITING)
+        run.click(desk.run, inputs, results, api_name="reconstruct", show_progress_on=results[0])
+        stop.click(desk.stop, None, None, api_name="stop", queue=False)
+    page.queue(default_concurrency_limit=None)  # who waits is up to OneThread
+    page._queue.sleep_when_free = _IDLE_S  # it looks a thousand times a second otherwise
+    return page
 
 
 def _tile_row(model: Autoencoder, first: int) -> list[gr.Number]:

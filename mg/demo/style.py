@@ -7,6 +7,9 @@ from html import escape
 import numpy as np
 
 from mg.demo.explain import Explanation
+from mg.demo.limits import Limits
+from mg.io import image, video
+from mg.models.autoencoder import Autoencoder
 
 INTRODUCTION = """
 <div class="introduction">
@@ -14,12 +17,14 @@ INTRODUCTION = """
   <p>The encoder turns every block of {block} into a handful of numbers, the <b>latents</b>; the decoder makes pictures
   of them again. Diffusion models paint in these latents: what is lost here, they can never show. Give it a clip or an
   image, and see what comes back.</p>
+  <p class="about">At work: {weights}, of the family {family}. It takes videos ({videos}) and images ({images}) of up to
+  {megabytes} MB, the first {frames} frames, in up to {side} pixels a side.</p>
 </div>
 """
 
 WAITING = """
 <div class="waiting"><p>Upload a clip or an image, or take the sample clip, and press <b>Run</b>.</p>
-<p>The first run of a size compiles the networks for it, which takes some seconds more.</p></div>
+<p>The first run of a size compiles the networks for it, which takes half a minute or so.</p></div>
 """
 
 CSS = """
@@ -28,6 +33,7 @@ CSS = """
 .html-container { padding: 0 !important; }
 .introduction h1 { font-size: 1.7rem; font-weight: 700; letter-spacing: -0.02em; margin: 0.2rem 0 0.4rem; }
 .introduction p { max-width: 62rem; color: var(--body-text-color-subdued); line-height: 1.5; margin: 0; }
+.introduction .about { font-size: 0.85rem; margin-top: 0.5rem; }
 .waiting { border: 1px dashed var(--border-color-primary); border-radius: 12px; padding: 3.5rem 1.5rem;
   text-align: center; color: var(--body-text-color-subdued); }
 .waiting p { margin: 0.2rem 0; }
@@ -60,10 +66,21 @@ KEEP_TOGETHER = """
 """
 
 
-def introduction(frames: int, side: int) -> str:
-    """What the page is about, of a model that takes blocks of so many frames, rows and columns to one."""
+def introduction(model: Autoencoder, limits: Limits) -> str:
+    """What the page is about: blocks that become one latent, the model at work, and what may be uploaded."""
+    frames, side = model.time_compression, model.space_compression
     pixels = f"{side} &times; {side} pixels"
-    return INTRODUCTION.format(block=pixels if frames == 1 else f"{frames} frames of {pixels}")
+    weights = "random weights" if model.weights_path is None else f"<b>{escape(model.weights_path.name)}</b>"
+    return INTRODUCTION.format(
+        block=pixels if frames == 1 else f"{frames} frames of {pixels}",
+        weights=weights,
+        family=escape(model.family),
+        videos=" ".join(suffix.removeprefix(".") for suffix in video.SUFFIXES),
+        images=" ".join(suffix.removeprefix(".") for suffix in image.SUFFIXES),
+        megabytes=limits.max_megabytes,
+        frames=limits.max_frames,
+        side=limits.max_side,
+    )
 
 
 def cards(told: Explanation) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from fractions import Fraction
@@ -11,14 +10,14 @@ from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from mg.errors import InputError
-from mg.evaluation.report import clear_report, summary, summary_of, write_report
+from mg.evaluation.report import clear_report, reported, summary
 from mg.evaluation.tally import ClipScores, Tally
-from mg.files import make_folder
 from mg.io.clip import Sampling, find_media, open_clip
+from mg.locks import hold_folder
 from mg.metrics.metric import Metric
+from mg.progress import show_progress
 
 logger = logging.getLogger(__name__)
 
@@ -29,41 +28,47 @@ def compare(
     output_path: Path | str,
     metrics: Sequence[Metric],
     sampling: Sampling = Sampling(),
+    resume: bool = False,
 ) -> int:
     """Score the clips of one folder against those of equal names, but for the suffix, in the other.
 
     Writes metrics.json, clips.csv, frames.csv and curves.png to `output_path`. Returns the number of clips that could
-    not be used, such as without a partner or of another length: each is named in the log and in metrics.json.
+    not be used, such as without a partner or of another length: each is named in the log and in metrics.json. An
+    interruption keeps what is finished and writes a report of it; resume goes on from there.
     """
-    started = time.monotonic()
-    real, generated = (_by_name(folder, output_path) for folder in (real_folder, generated_folder))
-    output = make_folder(output_path)
-    tally = Tally(output, metrics)
-    tally.clear()
-    clear_report(output)
-    names, failed = sorted(real.keys() | generated.keys()), 0
+    folders, output = (Path(real_folder), Path(generated_folder)), Path(output_path)
+    pairs = [_by_name(folder, output) for folder in folders]
+    names, protocol = sorted(pairs[0].keys() | pairs[1].keys()), _protocol(sampling)
+    with hold_folder(output):
+        tally = Tally(output, metrics, names)
+        about = {**protocol, "metrics": [metric.about for metric in metrics], "folders": list(map(str, folders))}
+        tally.begin(about, resume)
+        clear_report(output)
+        with reported(tally, protocol):
+            finished = tally.finished()
+            for number, name in enumerate(show_progress(names, desc="comparing", unit="clip")):
+                if number not in finished:
+                    _compare(tally, number, [of.get(name) for of in pairs], folders, sampling)
+            if not tally.finished():
+                raise InputError(f"no clip of '{folders[1]}' could be compared: {tally.failed()[0]['why']}")
+            return len(tally.failed())
+
+
+def _compare(
+    tally: Tally, number: int, pair: list[Path | None], folders: tuple[Path, Path], sampling: Sampling
+) -> None:
+    """Score one clip, or note why that cannot be done."""
+    name = tally.names[number]
     try:
-        for number, name in enumerate(tqdm(names, desc="comparing", unit="clip")):
-            try:
-                if name not in real or name not in generated:
-                    lacking = generated_folder if name in real else real_folder
-                    raise InputError(f"there is no clip of that name in '{lacking}'")
-                row, scores = _score(name, real[name], generated[name], tally, sampling)
-                tally.keep(number, row, scores)
-                logger.info("%s: %s", name, summary(row))
-            except InputError as error:
-                failed += 1
-                tally.fail(number, name, str(error))
-                logger.error("error: %s: %s", name, error)
-        if failed == len(names):
-            raise InputError(f"no clip of '{generated_folder}' could be compared: {tally.failed()[0]['why']}")
-        run = {"seconds": round(time.monotonic() - started, 1)}
-        report = write_report(output, tally, _protocol(sampling), run)
-        logger.info("mean: %s", summary_of(report))
-        logger.info("%d clips compared, %d failed; results are in %s", len(report["clips"]), failed, output)
-    finally:
-        tally.clear()
-    return failed
+        if None in pair:
+            raise InputError(f"there is no clip of that name in '{folders[pair.index(None)]}'")
+        row, scores = _score(name, *pair, tally, sampling)
+    except InputError as error:
+        tally.fail(number, name, str(error))
+        logger.error("error: %s: %s", name, error)
+    else:
+        tally.keep(number, row, scores)
+        logger.info("%s: %s", name, summary(row))
 
 
 def _by_name(folder: Path | str, output: Path | str) -> dict[str, Path]:
@@ -84,7 +89,7 @@ def _score(
 ) -> tuple[dict[str, object], dict[str, np.ndarray]]:
     clip, other = open_clip(real, sampling), open_clip(generated, sampling)
     scores, count = ClipScores(tally.metrics), 0
-    bar = tqdm(zip_longest(clip.frames, other.frames), total=clip.total, desc=name, unit="frame", leave=False)
+    bar = show_progress(zip_longest(clip.frames, other.frames), total=clip.total, desc=name, unit="frame", leave=False)
     for original, recon in bar:
         if original is None or recon is None:
             shorter = generated if recon is None else real

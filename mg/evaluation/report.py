@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import platform
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import TextIO
@@ -17,6 +20,8 @@ from mg.evaluation.tally import Tally, is_of_sets
 from mg.files import whole_file
 from mg.metrics.choose import METRICS
 
+logger = logging.getLogger(__name__)
+
 SPATIAL = "spatial_"  # before the name of a figure: of the image model alone
 
 
@@ -26,16 +31,48 @@ def clear_report(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
+@contextmanager
+def reported(tally: Tally, protocol: dict[str, object], group: int | None = None) -> Iterator[dict[str, object]]:
+    """While the block runs, clips are scored; a report is written when it ends, and of what is finished if interrupted.
+
+    Scores are kept, to go on from, until they are in a report of all clips. Yields a mapping for what else there is to
+    say of the run. protocol, group: see `write_report`.
+    """
+    started, folder, run = time.monotonic(), tally.folder.parent, {}
+
+    def write() -> None:
+        run["seconds"] = round(time.monotonic() - started, 1)
+        report = write_report(folder, tally, protocol, run, group)
+        logger.info("mean: %s", summary_of(report))
+        logger.info(
+            "%d clips scored, %d failed; results are in %s", len(report["clips"]), len(report["failed"]), folder
+        )
+
+    try:
+        yield run
+        write()
+        tally.clear()
+    except KeyboardInterrupt:
+        if tally.finished():
+            write()
+        raise
+    finally:
+        if not tally.finished():
+            tally.clear()
+
+
 def write_report(
     folder: Path, tally: Tally, protocol: dict[str, object], run: dict[str, object], group: int | None = None
 ) -> dict[str, object]:
     """Write metrics.json, clips.csv, frames.csv and, of videos, curves.png; returns what metrics.json holds.
 
+    Of an interrupted run it is of the clips that were finished, and names the others under "unfinished".
+
     protocol: all that the figures depend on; metrics, kinds of means and versions of packages are added.
     run: what may differ between runs that give the same figures.
     group: frames of a latent frame, for curves by the position in it.
     """
-    names = [metric.name for metric in tally.metrics if not is_of_sets(metric)]
+    names, unfinished = [metric.name for metric in tally.metrics if not is_of_sets(metric)], tally.unfinished()
     rows = _write_frames(folder, tally, names, group)
     names += sorted({name for row in rows for name in row if name.startswith(SPATIAL)})
     report = {
@@ -48,6 +85,7 @@ def write_report(
         "set": tally.distances() if rows else {},
         "clips": rows,
         "failed": tally.failed(),
+        "unfinished": unfinished,
         "protocol": {
             "metrics": {metric.name: metric.about for metric in tally.metrics},
             "mean": "of a clip over its frames; of the set over clips, each counted once",
@@ -58,6 +96,8 @@ def write_report(
         "run": run,
     }
     _write_clips(folder / "clips.csv", rows)
+    if unfinished:
+        logger.info("the report is partial: %d of %d clips; go on with --resume", len(rows), len(tally.names))
     with whole_file(folder / "metrics.json") as part:
         part.write_text(json.dumps(report, indent=2, allow_nan=False) + "\n")
     return report

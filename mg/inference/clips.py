@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from mg.data.file_lists import read_csv, require_folder
+from mg.data.file_lists import names_below, read_csv, require_folder
 from mg.errors import InputError
 from mg.io.clip import MEDIA, find_media
 
@@ -36,15 +36,12 @@ def find_sources(
         raise InputError("give either --input, or --video_folder, with --csv_path if only some of it is wanted")
     if csv_path is not None:
         root = require_folder(video_folder, "video_folder")
-        names = list(dict.fromkeys(Path(name).as_posix() for name in read_csv(csv_path, "video", MEDIA)))
+        names = list(dict.fromkeys(names_below(root, csv_path, read_csv(csv_path, "video", MEDIA))))
     else:
         given = video_folder if source is None else source
         root, files = Path(given), find_media(given, leave_out=output)
         root = root if root.is_dir() else root.parent
         names = [file.relative_to(root).as_posix() for file in files]
-    outside = [name for name in names if Path(name).is_absolute() or ".." in Path(name).parts]
-    if outside:
-        raise InputError(f"'{csv_path}' names '{outside[0]}', which is not below video_folder; use relative names")
     stems = [Path(name).with_suffix("").as_posix() for name in names]
     stems = stems if len(set(stems)) == len(stems) else names
     return [Source(root / name, name, stem) for name, stem in zip(names, stems)]

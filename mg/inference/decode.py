@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,16 +9,18 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
-from mg.errors import InputError
+from mg.errors import InputError, OutputError
 from mg.evaluation.round_trip import frame_at
-from mg.files import make_folder, require_file, sha256, whole_file
+from mg.files import require_file, sha256
+from mg.inference.encode import write_failed
 from mg.io import image, video
 from mg.io.latent_index import find_latents
 from mg.io.latents import SUFFIX, Header, read_header, read_latents, read_plain
+from mg.locks import hold_folder
 from mg.models.latents import Factors
 from mg.models.session import Session
+from mg.progress import show_progress
 
 logger = logging.getLogger(__name__)
 
@@ -52,27 +53,28 @@ def decode_files(session: Session, source: Path | str, output_path: Path | str, 
     files = find_latents(source, SUFFIXES) if source.is_dir() else [require_file(source, "a file of latents")]
     if not reading.any_weights:
         _check_weights(files, sha256(session.model.weights_path))
-    make_folder(output)
     stems = [file.relative_to(source if source.is_dir() else source.parent).with_suffix("") for file in files]
     failed, made_of = [], {}
-    for file, stem in zip(tqdm(files, desc="decoding", unit="file"), stems):
-        target = output / (stem if stems.count(stem) == 1 else stem.with_name(file.name))
-        try:
-            for (header, z), name in _clips(session, file, target, reading.scaled):
-                if made_of.setdefault(name, file) != file:
-                    raise InputError(
-                        f"'{file}': its result '{name}' would replace that of '{made_of[name]}'; rename one"
-                    )
-                _decode(session, z, header, name, reading.fps, file)
-        except InputError as error:
-            if not source.is_dir():
+    with hold_folder(output) as held:
+        for file, stem in zip(show_progress(files, desc="decoding", unit="file"), stems):
+            held.check()
+            target = output / (stem if stems.count(stem) == 1 else stem.with_name(file.name))
+            try:
+                for (header, z), name in _clips(session, file, target, reading.scaled):
+                    if made_of.setdefault(name, file) != file:
+                        raise InputError(
+                            f"'{file}': its result '{name}' would replace that of '{made_of[name]}'; rename one"
+                        )
+                    _decode(session, z, header, name, reading.fps, file)
+            except OutputError:
                 raise
-            failed.append({"file": str(file), "why": str(error)})
-            logger.error("error: %s", error)
-    (output / "failed.json").unlink(missing_ok=True)
-    if failed:
-        with whole_file(output / "failed.json") as part:
-            part.write_text(json.dumps(failed, indent=1) + "\n")
+            except InputError as error:
+                if not source.is_dir():
+                    raise
+                failed.append({"file": str(file), "why": str(error)})
+                logger.error("error: %s", error)
+        (output / "failed.json").unlink(missing_ok=True)
+        write_failed(output / "failed.json", failed)
     logger.info("%d files decoded, %d failed; results are in %s", len(files) - len(failed), len(failed), output)
     return len(failed)
 
@@ -177,5 +179,7 @@ def _decode(session: Session, z: np.ndarray, header: Header | None, target: Path
         with video.write_video(target.with_name(f"{target.name}.mp4"), rate) as writer:
             for frame in frames:
                 writer.write(frame)
+    except OutputError:
+        raise
     except InputError as error:
         raise InputError(f"'{file}': {error}") from None

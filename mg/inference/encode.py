@@ -9,19 +9,20 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from mg.distributed import total
-from mg.errors import InputError
+from mg.errors import InputError, OutputError
 from mg.evaluation.round_trip import generator_of
-from mg.files import make_folder, sha256, whole_file
+from mg.files import sha256, whole_file
 from mg.inference.clips import Source
 from mg.inference.options import Options
 from mg.io import pixels
 from mg.io.clip import open_clip
 from mg.io.latent_index import INDEX, write_index
 from mg.io.latents import FLOAT_DTYPES, SUFFIX, Header, Latents, read_header, write_latents
+from mg.locks import hold_folder
 from mg.models.session import Session
+from mg.progress import show_progress
 
 logger = logging.getLogger(__name__)
 
@@ -57,9 +58,44 @@ def encode_files(
     Returns how many clips could not be used, of all ranks: each is named in the log and its rank's failed.json.
     """
     recipe = _recipe(session, options, storing)
-    output, (rank, ranks) = make_folder(output_path), place
+    output, (rank, ranks) = Path(output_path), place
+    with hold_folder(output, rank) as held:
+        waiting = _waiting(sources, output, recipe, storing.overwrite, place)
+        failed = []
+        for source in show_progress(waiting, desc="encoding", unit="clip", disable=rank > 0):
+            held.check()
+            try:
+                write_latents(_target(output, source), encode_clip(session, source, options, recipe))
+            except OutputError:
+                raise
+            except InputError as error:
+                if len(sources) == 1:
+                    raise
+                failed.append({"file": source.name, "why": str(error)})
+                logger.error("error: %s: %s", source.name, error)
+        write_failed(output / ("failed.json" if rank == 0 else f"failed_rank{rank}.json"), failed)
+        all_failed = total(len(failed), ranks)  # by then all ranks are through
+        if rank == 0 and all_failed < len(sources):
+            rows = write_index(output)
+            logger.info("%d clips in %s, %d failed", len(rows), output, all_failed)
+        total(0, ranks)  # msrun ends all ranks when one has ended with an error, and rank 0 may still be writing
+        return all_failed
+
+
+def write_failed(path: Path, failed: list[dict[str, str]]) -> None:
+    """Write which files could not be used, and why, if there are some."""
+    if failed:
+        with whole_file(path) as part:
+            part.write_text(json.dumps(failed, indent=1) + "\n")
+
+
+def _waiting(
+    sources: Sequence[Source], output: Path, recipe: dict[str, object], overwrite: bool, place: tuple[int, int]
+) -> list[Source]:
+    """What this rank has to do, once all ranks have seen that it can be done; the index of what was is removed."""
+    rank, ranks = place
     # Every rank looks at all files, so that one that is refused stops all ranks before any of them encodes.
-    finished = {source.name for source in sources if _is_finished(output, source, recipe, storing.overwrite)}
+    finished = {source.name for source in sources if _is_finished(output, source, recipe, overwrite)}
     share = sources[rank::ranks]
     waiting = [source for source in share if source.name not in finished]
     total(0, ranks)  # until here nothing was changed
@@ -69,23 +105,7 @@ def encode_files(
         for path in (output / INDEX, output / "failed.json", *output.glob("failed_rank*.json")):
             path.unlink(missing_ok=True)
     total(0, ranks)
-    failed = []
-    for source in tqdm(waiting, desc="encoding", unit="clip", disable=rank > 0):
-        try:
-            write_latents(_target(output, source), encode_clip(session, source, options, recipe))
-        except InputError as error:
-            if len(sources) == 1:
-                raise
-            failed.append({"file": source.name, "why": str(error)})
-            logger.error("error: %s: %s", source.name, error)
-    if failed:
-        with whole_file(output / ("failed.json" if rank == 0 else f"failed_rank{rank}.json")) as part:
-            part.write_text(json.dumps(failed, indent=1) + "\n")
-    all_failed = total(len(failed), ranks)  # by then all ranks are through
-    if rank == 0 and all_failed < len(sources):
-        rows = write_index(output)
-        logger.info("%d clips in %s, %d failed", len(rows), output, all_failed)
-    return all_failed
+    return waiting
 
 
 def encode_clip(session: Session, source: Source, options: Options, recipe: dict[str, object]) -> Latents:

@@ -3,21 +3,53 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from mg.errors import InputError
+from mg.files import TogetherWritten
 from mg.inference.clips import Source
 from mg.io import image, video
 from mg.io.clip import Clip
 from mg.io.pictures import contact_sheet, side_by_side
+from mg.models.session import Session
 
 SAVED = ("none", "side_by_side", "all")
 _SHEET_COLUMNS = 6
 
 
+@dataclass(frozen=True)
+class Saving:
+    """What is written beside the figures.
+
+    videos: "none", "side_by_side" (and contact sheets), or "all" (reconstructions as well).
+    folders: originals and reconstructions also as clips of equal names, in folders of their own.
+    images: a session of a model that reconstructs each frame by itself too, or None.
+    resume: go on with what an interrupted run has finished.
+    """
+
+    videos: str = "all"
+    folders: bool = False
+    images: Session | None = None
+    resume: bool = False
+
+    def __post_init__(self):
+        if self.videos not in SAVED:
+            raise InputError(f"save_videos={self.videos!r} is unknown; use one of {', '.join(SAVED)}")
+
+    def folders_beside(self, output: Path) -> list[Path]:
+        """The other folders that are written to."""
+        return clip_folders(output)[: 2 + bool(self.images)] if self.folders else []
+
+    def about(self) -> dict[str, object]:
+        """What is written, in words that a later run can compare."""
+        return {"save_videos": self.videos, "save_folders": self.folders, "spatial": self.images is not None}
+
+
 class Outputs:
-    """The files of one clip, below `folder`; a context, and only when it ends well do they get their names.
+    """The files of one clip, below `folder`; a context, and when it ends well all get their names, else none does.
 
     save: "none", "side_by_side" with the contact sheet, or "all" with the reconstruction as well.
     folders: also the original, reconstruction and, if given, spatial reconstruction, to FOLDER_ori, FOLDER_rec and
@@ -34,6 +66,7 @@ class Outputs:
         self.shown = {round(index) for index in np.linspace(0, max(clip.total - 1, 0), _SHEET_COLUMNS)}
         self.pairs, self.count, self.writers = {}, 0, {}
         self.stack = ExitStack()
+        self.files = self.stack.enter_context(TogetherWritten())
 
     def add(self, original: np.ndarray, recon: np.ndarray, spatial: np.ndarray | None) -> None:
         """The next frame of each, (H, W, 3) uint8; spatial: of the image model alone."""
@@ -52,7 +85,7 @@ class Outputs:
             frames = "" if self.clip.fps is None else f"{self.count} frames of "
             title = f"{Path(self.source.name).name}: {frames}{width}x{height}, {figures}"
             labels = ["" if self.clip.fps is None else f"frame {index}" for index in self.pairs]
-            image.write_image(self.sheet, contact_sheet(title, labels, list(self.pairs.values())))
+            image.write_image(self.files.part(self.sheet), contact_sheet(title, labels, list(self.pairs.values())))
 
     def __enter__(self) -> Outputs:
         return self
@@ -64,10 +97,10 @@ class Outputs:
         if path is None or frame is None:
             return
         if self.clip.fps is None:
-            image.write_image(path, frame)
+            image.write_image(self.files.part(path), frame)
             return
         if path not in self.writers:
-            self.writers[path] = self.stack.enter_context(video.write_video(path, self.clip.fps))
+            self.writers[path] = self.stack.enter_context(video.write_video(self.files.part(path), self.clip.fps))
         self.writers[path].write(frame)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from mindspore import Tensor, nn
 from mg import runtime
 from mg.errors import InputError
 from mg.models import inputs, weights
+from mg.models.graph import Graph
 from mg.models.latents import Codes, Factors, Gaussian
 from mg.models.layers.norm import twin_with_reference
 from mg.models.names import find_file
@@ -21,6 +23,8 @@ from mg.models.tiling.tiles import Tiles
 
 if TYPE_CHECKING:
     from mg.models.terms import Term
+
+logger = logging.getLogger(__name__)
 
 
 class Autoencoder(nn.Cell):
@@ -40,7 +44,8 @@ class Autoencoder(nn.Cell):
     dtype: the type of convolutions and matrix products: fp32, fp16, bf16, or auto, which is fp32 on a CPU and bf16 on
     Ascend. Results are always fp32.
     use_tile: whether encode, decode and calls cut what is larger than a tile into tiles, computed one after the other
-    and blended; streams always do. sizes: fields of `mg.models.tiling.tiles.Tiles`, in frames and pixels.
+    and blended; streams always do. verify: whether the checksum of a file is looked at, for which it is read once more.
+    sizes: fields of `mg.models.tiling.tiles.Tiles`, in frames and pixels.
 
     Networks are compiled when MindSpore is in graph mode (`mg.runtime.setup()`), once for each shape of the input; the
     device must be chosen before a model is built. A graph of your own, such as a training step, calls
@@ -63,11 +68,14 @@ class Autoencoder(nn.Cell):
         pretrained: str | Path | weights.TensorFile | None = None,
         dtype: str = "auto",
         use_tile: bool = True,
+        verify: bool = True,
         **sizes: Any,
     ):
         super().__init__()
         runtime.prepare_cpu()
-        file = weights.TensorFile(find_file(pretrained)) if isinstance(pretrained, (str, Path)) else pretrained
+        file = pretrained
+        if isinstance(pretrained, (str, Path)):
+            file = weights.TensorFile(find_file(pretrained), verify)
         self.use_tile = use_tile
         self.weights_path = None if file is None else file.path
         self.compute_dtype = runtime.compute_dtype(dtype)
@@ -78,7 +86,9 @@ class Autoencoder(nn.Cell):
         self.encoder = self.build_encoder()
         self.decoder = self.build_decoder()
         self._graphs: dict[str, nn.Cell] = {}
-        if file is not None:
+        if file is None:
+            logger.info("the weights of this model are random: %s was built without a file", type(self).__name__)
+        else:
             self.load(file)
         self.set_train(False)
 
@@ -115,6 +125,13 @@ class Autoencoder(nn.Cell):
     def recompute_levels(self) -> list[list[nn.Cell]]:
         """Cells that recomputation works on, level by level, those of the largest frames first."""
         return []
+
+    def live_values(self, name: str, length: int) -> float | None:
+        """About how many values the network `name` holds at once for each pixel of a frame; None: never measured.
+
+        length: frames that are encoded, or latent frames that are decoded, at once.
+        """
+        return None
 
     def training_forward(self) -> nn.Cell:
         """A cell (clip, *noises) -> dict of fp32 tensors by name, with `outputs` and `noise_shapes(clip_shape)`."""
@@ -282,7 +299,9 @@ class Autoencoder(nn.Cell):
         """
         if reference is not None:
             array = np.concatenate((reference, array))
-        outputs = self._graph(name, reference is not None)(Tensor(array).astype(self.compute_dtype))
+        graph = self._graph(name, reference is not None)
+        graph.prepare(self, name, array.shape)
+        outputs = graph(Tensor(array).astype(self.compute_dtype))
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         arrays = [output.asnumpy()[0 if reference is None else 1 :] for output in outputs]
         return arrays[0] if len(arrays) == 1 else np.concatenate(arrays, 1)
@@ -303,7 +322,7 @@ class Autoencoder(nn.Cell):
         if key not in self._graphs:
             if shared:
                 network = twin_with_reference(network, getattr(self, f"build_{name}")())
-            self._graphs[key] = _Graph(network)
+            self._graphs[key] = Graph(network)
         return self._graphs[key]
 
     def _encode(self, x: np.ndarray) -> np.ndarray:
@@ -343,6 +362,10 @@ class Autoencoder(nn.Cell):
 
     def load(self, file: weights.TensorFile) -> None:
         """Take the weights of a file, strictly: see `mg.models.weights.assign`."""
+        if (omitted := file.header.get("omitted")) is not None:
+            raise InputError(
+                f"'{file.path}' leaves out {omitted!r:.60}, which is unknown here; take a newer version of mg"
+            )
         weights.assign(self, list(weights.named_parameters(self)), file, file.path)
 
     @classmethod
@@ -385,14 +408,3 @@ class Autoencoder(nn.Cell):
                 f"config disagrees with '{file.path}': {'; '.join(differing)}. Leave config out to use the file's"
             )
         return config
-
-
-class _Graph(nn.Cell):
-    """What a network is compiled in, so that its graphs can be let go of without it."""
-
-    def __init__(self, network: nn.Cell):
-        super().__init__(auto_prefix=False)
-        self.network = network
-
-    def construct(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
-        return self.network(x)

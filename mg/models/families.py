@@ -23,6 +23,7 @@ def load(
     use_tile: bool = True,
     family: str | None = None,
     config: Mapping[str, Any] | None = None,
+    verify: bool = True,
     **sizes: Any,
 ) -> Autoencoder:
     """The model of a weights file, by what the file says of itself: its family and its configuration.
@@ -30,16 +31,16 @@ def load(
     path: a file that `save` or a tool of this package wrote, or what a family reads as it is, such as the folder of an
     image VAE in diffusers' format; None takes the weights that ship with the package.
     family: the one that the file must be of, if that matters; the one whose default is meant, without a path.
-    config: of a file without one. dtype, use_tile, sizes: see `mg.models.autoencoder.Autoencoder`.
+    config: of a file without one. dtype, use_tile, verify, sizes: see `mg.models.autoencoder.Autoencoder`.
     Raises InputError for a file that is missing, damaged, of another family or of none.
     """
-    options = {"config": config, "dtype": dtype, "use_tile": use_tile, **sizes}
+    options = {"config": config, "dtype": dtype, "use_tile": use_tile, "verify": verify, **sizes}
     if path is None:
         kind = family_of(family or DEFAULT)
         if kind.default_weights is None:
             raise InputError(f"no weights of the family {kind.family} ship with the package; name a file")
         return kind(pretrained=kind.default_weights, **options)
-    file = weights.TensorFile(find_file(path))
+    file = weights.TensorFile(find_file(path), verify)
     kind = _kind_of(file, family)
     if family is not None and kind.family != family:
         raise InputError(f"'{path}' holds a model of the family {kind.family}, but {family} is asked for; name another")

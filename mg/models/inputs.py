@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 from mindspore import Tensor
 from mindspore import dtype as mstype
@@ -9,6 +11,10 @@ from mindspore import dtype as mstype
 from mg.checks import is_whole
 from mg.errors import InputError
 
+logger = logging.getLogger(__name__)
+
+_OVERSHOOT = 1.1  # of resampled or decoded pixels
+_warned = False
 _FLOATS = (mstype.float32, mstype.float16, mstype.bfloat16, mstype.float64)
 
 
@@ -17,7 +23,20 @@ def enter_clip(x: Tensor | np.ndarray, min_size: int) -> tuple[np.ndarray, bool]
     x, is_image = enter(x, "x", 3)
     if min(x.shape[3:]) < min_size:
         raise InputError(f"x has frames of {x.shape[3]}x{x.shape[4]}; height and width must be at least {min_size}")
+    if (largest := float(max(x.max(), -x.min()))) > _OVERSHOOT:
+        _warn_of_range(largest)
     return x, is_image
+
+
+def _warn_of_range(largest: float) -> None:
+    """Once in a process."""
+    global _warned
+    if not _warned:
+        logger.warning(
+            "x has values up to %.4g, but pixels are expected in [-1, 1]; mg.io.pixels.to_clip makes them of 0 to 255",
+            largest,
+        )
+    _warned = True
 
 
 def enter(x: Tensor | np.ndarray, name: str, channels: int) -> tuple[np.ndarray, bool]:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
+from mg import runtime
 from mg.errors import InputError
 from mg.models.autoencoder import Autoencoder
 from mg.models.tiling.tiles import Tiles
-
-logger = logging.getLogger(__name__)
 
 # Without tiles, as many frames as have about this many pixels together go through the networks at once.
 CHUNK_PIXELS = 16 * 256 * 256
@@ -55,8 +53,12 @@ class Session:
             return False
         self.model.release_graphs()
         self._seen, self._shape = 0, shape
-        logger.info("compiling for %d frames of %dx%d", shape[1][0], shape[3], shape[2])
         return True
+
+    @property
+    def compile_time(self) -> str:
+        """About how long it takes to compile for a new shape, both ways, in words."""
+        return runtime.compiling(len(list(self.model.get_parameters())))
 
     def encode(self, clips: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Raw output (B, C, t, h, w), piece by piece, of a clip in pieces (B, 3, T, H, W) in [-1, 1]."""

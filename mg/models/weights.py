@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from safetensors.numpy import save_file
 from mg.errors import InputError
 from mg.files import require_file, whole_file
 
-_HEADER_KEY = "mg"
+_HEADER_KEY, _CHECKSUM = "mg", "checksum"
 _FLOATING = ("F16", "BF16", "F32", "F64", "Float16", "BFloat16", "Float32", "Float64")
 SUFFIXES = (".safetensors", ".ckpt")
 STORAGE_DTYPES = {"fp32": ms.float32, "fp16": ms.float16, "bf16": ms.bfloat16}
@@ -33,10 +34,11 @@ class TensorFile(Mapping):
     The header is empty for a file that is not ours.
 
     A safetensors file is read one tensor at a time, so a large file costs no more memory than what is taken from it.
-    Raises InputError for a missing, empty, truncated or foreign file.
+    verify: compare the tensors with the checksum in the header, if there is one.
+    Raises InputError for a missing, empty, truncated, damaged or foreign file.
     """
 
-    def __init__(self, path: Path | str):
+    def __init__(self, path: Path | str, verify: bool = True):
         self.path = require_file(path, "a weights file")
         if self.path.suffix == ".safetensors":
             self._open_safetensors()
@@ -44,6 +46,8 @@ class TensorFile(Mapping):
             self._open_ckpt()
         else:
             raise InputError(f"'{path}': weights files end in {' or '.join(SUFFIXES)}; convert it or correct its name")
+        if verify and self.header.get(_CHECKSUM) not in (None, _checksum(self._stored, self._names)):
+            raise _damaged(self.path, ValueError("its tensors are not those that were written"))
 
     def __getitem__(self, name: str) -> np.ndarray:
         if name not in self._names:
@@ -66,6 +70,7 @@ class TensorFile(Mapping):
             raise _damaged(self.path, error) from None
         self._names = dict.fromkeys(file.keys())
         self.header = _parse_header(self.path, (file.metadata() or {}).get(_HEADER_KEY))
+        self._stored = file.get_tensor
         self._read = lambda name: self._as_fp32(name, file.get_slice(name).get_dtype(), lambda: file.get_tensor(name))
 
     def _open_ckpt(self):
@@ -76,6 +81,7 @@ class TensorFile(Mapping):
         tensors = {name: value for name, value in entries.items() if isinstance(value, Tensor)}
         self._names = dict.fromkeys(tensors)
         self.header = _parse_header(self.path, entries.get(_HEADER_KEY))
+        self._stored = lambda name: tensors[name].asnumpy()
         self._read = lambda name: self._as_fp32(name, str(tensors[name].dtype), lambda: tensors[name].float().asnumpy())
 
     def _as_fp32(self, name: str, dtype: str, read: Callable[[], np.ndarray]) -> np.ndarray:
@@ -99,6 +105,16 @@ def _parse_header(path: Path, text: str | None) -> dict[str, object]:
 def _damaged(path: Path, error: Exception) -> InputError:
     reason = str(error).strip().splitlines()[0]
     return InputError(f"'{path}' is damaged or not a {path.suffix} file ({reason}); copy or download it again")
+
+
+def _checksum(read: Callable[[str], np.ndarray], names: Iterable[str]) -> str:
+    """CRC-32 of all names and values, as they are stored, by name."""
+    digest = 0
+    for name in sorted(names):
+        digest = zlib.crc32(
+            np.ascontiguousarray(read(name)).reshape(-1).view(np.uint8), zlib.crc32(name.encode(), digest)
+        )
+    return f"crc32 {digest:08x}"
 
 
 def check_target(path: Path | str, source: Path | str | None = None) -> Path:
@@ -126,11 +142,12 @@ def write(
     path = check_target(path)
     if dtype not in STORAGE_DTYPES:
         raise InputError(f"dtype={dtype!r} cannot be stored; use one of {', '.join(STORAGE_DTYPES)}")
-    metadata = {_HEADER_KEY: json.dumps(header, sort_keys=True)}
     stored = {name: Tensor(p.asnumpy()).astype(STORAGE_DTYPES[dtype]) for name, p in parameters.items()}
     lost = [name for name, tensor in stored.items() if not np.isfinite(tensor.float().asnumpy()).all()]
     if lost:
         raise InputError(f"{len(lost)} tensors ({lost[0]}, ...) are not finite in {dtype}; nothing is written")
+    checksum = _checksum(lambda name: stored[name].asnumpy(), stored)
+    metadata = {_HEADER_KEY: json.dumps({**header, _CHECKSUM: checksum}, sort_keys=True)}
     with whole_file(path) as part:
         if path.suffix == ".ckpt":
             entries = [{"name": name, "data": tensor} for name, tensor in stored.items()]

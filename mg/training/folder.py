@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from mg.config import write_recipe
-from mg.errors import InputError
 from mg.files import make_folder
+from mg.locks import hold_folder
 from mg.models.autoencoder import Autoencoder
 from mg.training import checkpoint
 from mg.training.build import Parts
 from mg.training.checkpoint import Progress
 from mg.training.log import RunLog, SilentLog, text_log, write_bad_files
 from mg.training.recipe import Recipe
-
-
-def lock(folder: Path):
-    """An open file that keeps other runs out of `folder` until it is closed. Raises InputError if there is one."""
-    file = open(folder / ".lock", "w")  # noqa: SIM115, the caller closes it
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
-        raise InputError(f"another run is training in '{folder}'; wait for it, or name another --output_path") from None
-    return file
 
 
 class RunFolder:
@@ -42,11 +30,12 @@ class RunFolder:
     @contextmanager
     def held(self) -> Iterator[None]:
         """While the block runs, no other run writes here, and what is logged is in train.log too."""
-        if self.rank > 0:
-            yield
-            return
-        with closing(lock(self.path)), text_log(self.path / "train.log"):
-            yield
+        with hold_folder(self.path, self.rank) as self._held:
+            if self.rank > 0:
+                yield
+                return
+            with text_log(self.path / "train.log"):
+                yield
 
     def begin(self, recipe: Recipe, model: Autoencoder, step: int) -> RunLog | SilentLog:
         """Write what is to be trained, and open the log at `step`; later checkpoints are set aside."""
@@ -61,6 +50,7 @@ class RunFolder:
     def save(self, parts: Parts, progress: Progress, learned: Mapping[str, Any], keep: int) -> None:
         """A checkpoint, of which the last `keep` stay, and the weights alone as a file that every script takes."""
         if self.rank == 0:
+            self._held.check()
             checkpoint.save(self.checkpoints, parts.tensors, progress, learned, keep)
             with parts.averaged():
                 parts.model.save(self.last)

@@ -90,12 +90,17 @@ def read_metrics(path: Path | str) -> list[dict]:
 
 @contextmanager
 def text_log(path: Path | str) -> Iterator[None]:
-    """While the block runs, what is logged is added to a file as well."""
+    """While the block runs, what is logged is added to a file as well, and the InputError that ends it."""
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logging.getLogger("mg").addHandler(handler)
     try:
         yield
+    except InputError as error:
+        handler.handle(
+            logging.makeLogRecord({"msg": f"error: {error}", "levelname": "ERROR", "levelno": logging.ERROR})
+        )
+        raise
     finally:
         logging.getLogger("mg").removeHandler(handler)
         handler.close()

@@ -17,6 +17,7 @@ from mg import distributed, runtime
 from mg.data.loader import Step, TrainingData
 from mg.data.plan import Share
 from mg.errors import InputError
+from mg.progress import show_progress
 from mg.training import checkpoint
 from mg.training.build import Parts
 from mg.training.checkpoint import Progress
@@ -71,13 +72,13 @@ class Run:
         training, progress = self.recipe.training, self.progress
         data = TrainingData(self.recipe.data, training.seed, self.share, progress.position, progress.bad_files)
         log = self.folder.begin(self.recipe, self.parts.model, progress.step)
-        bar = tqdm(total=training.max_steps, initial=progress.step, unit="step", disable=self.share.rank > 0)
+        bar = show_progress(total=training.max_steps, initial=progress.step, unit="step", disable=self.share.rank > 0)
         skipped, stopped, compiled = 0, False, set()
         with closing(iter(data)) as steps, bar, log, Stop() as request, self._bad_files_written(data):
             while progress.step < training.max_steps and not stopped:
                 step = self._next(steps, log)
                 if (shape := step.clips[0].shape) not in compiled:
-                    bar.set_postfix_str("compiling for {2} frames of {4}x{3}".format(*shape))
+                    self._announce(bar, shape)
                     compiled.add(shape)
                 record = self._learn(step, request.asked)
                 stopped = record.pop("stop") > 0
@@ -97,6 +98,13 @@ class Run:
             return INTERRUPTED
         logger.info("%d steps are done; the weights are %s", progress.step, self.folder.last)
         return 0
+
+    def _announce(self, bar: tqdm, shape: tuple[int, ...]) -> None:
+        """Say that the step is compiled for clips (B, 3, T, H, W), and about how long that takes."""
+        what = "compiling for {2} frames of {4}x{3}".format(*shape)
+        bar.set_postfix_str(what)
+        if self.share.rank == 0 and runtime.in_graph_mode():
+            logger.info("%s, which takes %s", what, runtime.compiling(len(self.parts.tensors)))
 
     def _learned(self) -> dict:
         """What a checkpoint remembers of how it came about: recipe, model and clips for each step of all ranks."""
@@ -173,12 +181,9 @@ class Run:
 
     @contextmanager
     def _bad_files_written(self, data: TrainingData) -> Iterator[None]:
-        """When the block ends, the files that could not be read are listed; an error is in the log."""
+        """When the block ends, the files that could not be read are listed."""
         try:
             yield
-        except InputError as error:
-            logger.error("error: %s", error)
-            raise
         finally:
             self.folder.write_bad_files({**self.progress.bad_files, **data.bad_files})
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 from mindspore import Tensor
-from tqdm import tqdm
 
 from mg.data.config import DataConfig
 from mg.data.file_lists import find_files
@@ -27,6 +26,7 @@ from mg.metrics.psnr import psnr
 from mg.metrics.ssim import ssim
 from mg.models.session import Session
 from mg.models.terms import RECONSTRUCTION
+from mg.progress import show_progress
 from mg.training.build import Parts
 from mg.training.recipe import Recipe
 
@@ -81,7 +81,7 @@ class Validation:
         names = ("psnr", "ssim", *(self.figures.names if self.figures.chosen else ()))
         sums, scored, failed = np.zeros(len(names)), 0, 0
         clips = validation_clips(self.clips, self.rank, self.ranks)
-        bar = tqdm(clips, desc="validation", unit="clip", leave=False, disable=self.rank > 0)
+        bar = show_progress(clips, desc="validation", unit="clip", leave=False, disable=self.rank > 0)
         weights = self.objective.weights_at(number)
         with self.session.model.evaluating():
             for index, clip in enumerate(bar):

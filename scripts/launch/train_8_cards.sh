@@ -4,6 +4,4 @@ set -euo pipefail
 recipe=$1 run=$2
 shift 2
 cards=${CARDS:-8}
-exec msrun --worker_num="$cards" --local_worker_num="$cards" --master_port="${PORT:-8118}" \
-  --log_dir="$run/ranks" --join=True --cluster_time_out=600 \
-  scripts/train.py --config "$recipe" --output_path "$run" --device_target Ascend "$@"
+exec python scripts/launch/ranks.py "$cards" scripts/train.py --config "$recipe" --output_path "$run" --device_target Ascend "$@"

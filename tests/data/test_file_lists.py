@@ -5,6 +5,7 @@ import pytest
 from mg.data.config import DataConfig
 from mg.data.file_lists import find_files
 from mg.errors import InputError
+from mg.inference.clips import find_sources
 
 
 @pytest.fixture
@@ -99,3 +100,24 @@ def test_a_strategy_leaves_out_what_it_never_reads(folder):
     assert counts == {"mixed_video_image": (3, 1), "video_only": (3, 0), "image_only": (0, 1)}
     only_videos = find_files(DataConfig(video_folder=folder / "b", mixed_strategy="image_only"))
     assert len(only_videos.videos) == 2
+
+
+@pytest.mark.parametrize("name", ["../b.mp4", "x/../../b.mp4", "/elsewhere/b.mp4"])
+def test_training_and_inference_refuse_the_same_paths(tmp_path, name):
+    (tmp_path / "v").mkdir()
+    (tmp_path / "list.csv").write_text(f"video\n{name}\n")
+    config = DataConfig(csv_path=str(tmp_path / "list.csv"), video_folder=str(tmp_path / "v"))
+    for find in (
+        lambda: find_files(config),
+        lambda: find_sources(tmp_path / "out", csv_path=config.csv_path, video_folder=config.video_folder),
+    ):
+        with pytest.raises(InputError, match="is not below"):
+            find()
+
+
+def test_training_and_inference_take_absolute_paths_below_the_folder(tmp_path):
+    (tmp_path / "v").mkdir()
+    (tmp_path / "list.csv").write_text(f"video\n{tmp_path}/v/a.mp4\n")
+    config = DataConfig(csv_path=str(tmp_path / "list.csv"), video_folder=str(tmp_path / "v"))
+    (source,) = find_sources(tmp_path / "out", csv_path=config.csv_path, video_folder=config.video_folder)
+    assert find_files(config).videos == (source.path,) and source.name == "a.mp4"

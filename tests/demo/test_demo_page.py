@@ -1,20 +1,13 @@
 """scripts/demo.py as visitors use it: over its HTTP API, and (slow) in a browser."""
 
-import os
 import re
 import shutil
-import signal
-import socket
-import subprocess
-import sys
 import threading
-import time
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
-from conftest import ROOT
 from media import save_nano, write_clip
+from serving import serving
 
 from mg.io.image import read_image, write_image
 from mg.io.video import probe
@@ -33,36 +26,6 @@ OUTPUTS = (
 )
 
 
-@contextmanager
-def serving(folder, *flags):
-    """Run the script on a free port of the loopback; its temporary files go below `folder`."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with open(folder / "log", "w+") as log:
-        server = subprocess.Popen(
-            [sys.executable, str(ROOT / "scripts/demo.py"), "--port", str(port), *map(str, flags)],
-            stderr=log,
-            stdout=log,
-            env={**os.environ, "TMPDIR": str(folder), "GLOG_v": "3"},
-        )
-        try:
-            for _ in range(600):
-                if server.poll() is not None or "the page is at" in (folder / "log").read_text():
-                    break
-                time.sleep(0.1)
-            assert server.poll() is None, (folder / "log").read_text()
-            yield f"http://127.0.0.1:{port}/"
-            assert server.poll() is None
-            assert "Traceback" not in (folder / "log").read_text()
-            server.send_signal(signal.SIGINT)
-            assert server.wait(30) == 0
-            assert not list(folder.glob("mg_demo_*"))
-        finally:
-            server.kill()
-            server.wait()
-
-
 @pytest.fixture(scope="module")
 def url(tmp_path_factory):
     folder = tmp_path_factory.mktemp("server")
@@ -70,7 +33,7 @@ def url(tmp_path_factory):
     with serving(folder, "--ckpt_path", weights, "--max_frames", 9, "--max_side", 64, "--max_megabytes", 1) as url:
         yield url
         # Of all runs, only what Gradio keeps for a while is left.
-        assert [path.name for path in next(folder.glob("mg_demo_*")).iterdir()] == ["gradio"]
+        assert [path.name for path in next(folder.glob("tmp/mg_demo_*")).iterdir()] == ["gradio"]
 
 
 @pytest.fixture

@@ -116,15 +116,15 @@ def test_everything_is_done_in_one_thread_one_after_the_other():
         busy.release()
         return number * number
 
-    def stop() -> None:
+    def stop(job) -> None:
         raise KeyboardInterrupt
 
     results = {}
-    callers = [threading.Thread(target=lambda n=n: results.update({n: line.do(lambda: task(n))})) for n in range(8)]
+    callers = [threading.Thread(target=lambda n=n: results.update({n: line.do(lambda job: task(n))})) for n in range(8)]
 
     def ask_for_the_impossible() -> None:
         with pytest.raises(ZeroDivisionError):
-            line.do(lambda: 1 // 0)
+            line.do(lambda job: 1 // 0)
         for caller in callers:
             caller.start()
         for caller in callers:

@@ -245,7 +245,7 @@ def test_names_stay_apart_and_inside(tmp_path):
     (tmp_path / "in" / "a.mp4").unlink()
     assert [source.stem for source in find_sources(tmp_path / "out", tmp_path / "in")] == ["a", "b"]
     (tmp_path / "list.csv").write_text("video\n../in/a.mp4\n")
-    with pytest.raises(InputError, match="not below video_folder"):
+    with pytest.raises(InputError, match="not below"):
         find_sources(tmp_path / "out", csv_path=tmp_path / "list.csv", video_folder=tmp_path / "in")
     for arguments in ({}, {"source": "x", "video_folder": "y"}, {"csv_path": "x"}):
         with pytest.raises(InputError, match="--video_folder"):

@@ -12,7 +12,7 @@ from averages import averaging_session
 from conftest import ROOT, msrun, run
 from media import save_nano, write_clip
 
-from mg.errors import InputError
+from mg.errors import InputError, OutputError
 from mg.inference.clips import find_sources
 from mg.inference.options import Options
 from mg.inference.reconstruct import Saving, reconstruct
@@ -144,16 +144,25 @@ def test_what_is_not_finite_in_a_batch_fails_alone(listed, session, wrapped, tmp
     assert [(row["file"], "not finite" in row["why"]) for row in report["failed"]] == [("a.mp4", True)]
 
 
-def test_a_clip_whose_files_cannot_be_finished_has_failed_and_nothing_else(listed, session, tmp_path, monkeypatch):
-    listed["csv_path"].write_text("video\nb.mp4\npicture.png\n")
+def test_a_full_disk_ends_the_run_and_what_was_finished_is_gone_on_from(listed, session, tmp_path, monkeypatch):
+    listed["csv_path"].write_text("video\npicture.png\nb.mp4\n")
+    whole = evaluated(listed, session, tmp_path / "whole", 0)
 
     def full(writer):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(VideoWriter, "finish", full)
-    report = evaluated(listed, session, tmp_path / "out", 1)
-    assert [row["file"] for row in report["clips"]] == ["picture.png"]
-    assert [(row["file"], "No space" in row["why"]) for row in report["failed"]] == [("b.mp4", True)]
+    with monkeypatch.context() as patch:
+        patch.setattr(VideoWriter, "finish", full)
+        with pytest.raises(OutputError, match=r"out/b_\w+.mp4'.*No space left"):
+            evaluated(listed, session, tmp_path / "out", 0)
+    out = tmp_path / "out"
+    assert sorted(path.name for path in out.iterdir()) == [
+        *(".scores", "picture_recon.png", "picture_sheet.png", "picture_side_by_side.png")
+    ]
+    (out / "picture_recon.png").unlink()
+    resumed = evaluated(listed, session, out, 0, saving=Saving(resume=True))
+    assert not (out / "picture_recon.png").exists()  # it was not computed again
+    assert {**resumed, "run": None} == {**whole, "run": None}
 
 
 def test_a_run_that_is_stopped_leaves_no_report_of_an_earlier_one(listed, session, tmp_path):
@@ -275,3 +284,27 @@ def test_the_stride_takes_every_so_many_th_frame_at_the_rate_that_goes_with_it(l
     assert reconstruct(session, sources, tmp_path / "out", Options(Sampling(stride=2, num_frames=4))) == 0
     info = probe(tmp_path / "out" / "a_recon.mp4")
     assert (info.frames, info.fps) == (4, Fraction(25, 2))
+
+
+def test_an_interruption_keeps_what_is_finished_and_says_so(listed, session, tmp_path, monkeypatch, caplog):
+    listed["csv_path"].write_text("video\npicture.png\nb.mp4\na.mp4\n")
+    whole, out = evaluated(listed, session, tmp_path / "whole", 0), tmp_path / "out"
+    caplog.set_level("INFO", "mg")
+
+    def interrupt(writer):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(VideoWriter, "finish", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            evaluated(listed, session, out, 0)
+    report = json.loads((out / "metrics.json").read_text())
+    assert [row["file"] for row in report["clips"]] == ["picture.png"]
+    assert report["unfinished"] == ["b.mp4", "a.mp4"] and whole["unfinished"] == []
+    assert "the report is partial: 1 of 3 clips" in caplog.text
+    for changes in ({"saving": Saving("none", resume=True)}, {"saving": Saving(resume=True), "sample": True}):
+        with pytest.raises(InputError, match="scores of a run with other"):
+            evaluated(listed, session, out, 0, **changes)
+    resumed = evaluated(listed, session, out, 0, saving=Saving(resume=True))
+    assert {**resumed, "run": None} == {**whole, "run": None}
+    assert sorted(path.name for path in out.iterdir()) == sorted(path.name for path in (tmp_path / "whole").iterdir())

@@ -8,8 +8,9 @@ import pytest
 from conftest import NANO, pynative, random_clip, randomise
 from mindspore import Tensor, nn
 
+import mg
 from mg.errors import InputError
-from mg.models import weights
+from mg.models import families, weights
 from mg.models.tae.names import is_temporal
 from mg.models.tae.tae import TemporalAutoencoder
 
@@ -241,3 +242,43 @@ def test_a_model_that_became_part_of_another_cell_is_saved_under_its_own_names(t
     tae.save(tmp_path / "tae.safetensors")
     assert list(weights.TensorFile(tmp_path / "tae.safetensors")) == sorted(names)
     TemporalAutoencoder(pretrained=tmp_path / "tae.safetensors")
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".ckpt"])
+def test_a_flipped_bit_is_noticed_unless_nobody_looks(nano, tmp_path, suffix):
+    path = tmp_path / f"nano{suffix}"
+    nano.save(path)
+    content = bytearray(path.read_bytes())
+    value = next(iter(nano.get_parameters())).asnumpy().tobytes()[:64]
+    place = bytes(content).index(value)
+    content[place] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"damaged .*not those that were written") as error:
+        weights.TensorFile(path)
+    assert "\n" not in str(error.value)
+    assert len(weights.TensorFile(path, verify=False)) == len(list(nano.get_parameters()))
+    families.load(path, verify=False)
+
+
+@pytest.mark.parametrize("omitted", ["spatial", 5, ["temporal"]])
+def test_a_file_that_leaves_out_what_nobody_knows_is_refused(nano, tmp_path, omitted):
+    path = tmp_path / "nano.safetensors"
+    weights.write(path, weights.named_parameters(nano), {**nano.header(), "omitted": omitted})
+    with pytest.raises(InputError, match=r"leaves out .* unknown"):
+        families.load(path)
+
+
+def test_a_model_without_a_file_says_that_its_weights_are_random(caplog, tmp_path):
+    caplog.set_level("INFO", "mg")
+    model = TemporalAutoencoder(NANO, use_tile=True)
+    assert [record.message for record in caplog.records if "random" in record.message]
+    caplog.clear()
+    model.save(tmp_path / "nano.safetensors")
+    families.load(tmp_path / "nano.safetensors")
+    assert "random" not in caplog.text
+
+
+def test_the_default_takes_what_the_constructor_takes():
+    for build in (TemporalAutoencoder.from_default, mg.from_default):
+        model = build(use_tile=False, dtype="fp32", encode_tile=16, spatial_tile=128, verify=False)
+        assert (model.use_tile, model.tiles.encode_tile, model.tiles.spatial_tile) == (False, 16, 128)

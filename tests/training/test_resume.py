@@ -15,10 +15,10 @@ from recipes import SMALL, recipe, toy_recipe
 
 from mg.config import write_recipe
 from mg.errors import InputError
+from mg.locks import hold_folder
 from mg.models import weights
 from mg.models.weights import TensorFile
 from mg.training import checkpoint
-from mg.training.folder import lock
 from mg.training.loop import train
 
 
@@ -199,10 +199,8 @@ def test_what_would_fail_late_fails_at_the_start(tmp_path):
     folder = tmp_path / "run"
     with pytest.raises(InputError, match=r"validation clips: .*no folder"):
         train(recipe(tmp_path, validation_video_folder=str(tmp_path / "nothing")), folder)
-    held = lock(folder)
-    with pytest.raises(InputError, match="another run"):
+    with hold_folder(folder), pytest.raises(InputError, match="another run"):
         train(recipe(tmp_path), folder)
-    held.close()
     for wrong in ({"seed": 2**32}, {"validation_frames": 1}, {"ckpt_path": ""}, {"learning_rate": 1e300}):
         with pytest.raises(InputError, match=next(iter(wrong))):
             recipe(tmp_path, **wrong)

@@ -24,6 +24,7 @@ import json
 import os
 import platform
 import tempfile
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
@@ -42,6 +43,8 @@ from mg.errors import InputError
 from mg.files import whole_file
 from mg.models.autoencoder import Autoencoder
 from mg.models.tiling.tiles import Tiles
+from mg.progress import show_progress
+from mg.rows import measured_rows
 
 LOAD = os.getloadavg()[0]  # what else runs here makes figures worthless
 PARTS = ("encode", "decode", "train")
@@ -70,6 +73,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     group.add_argument(
         "--output_path", default="benchmark.json", metavar="PATH", help="JSON file (default: %(default)s)"
     )
+    cli.add_resume_flag(group)
     group.add_argument("--use_tile", action="store_true", help="in tiles of the sizes below (default: whole clips)")
     cli.add_flags(parser, Tiles)
     args = parser.parse_args(arguments)
@@ -191,10 +195,13 @@ def main(arguments: list[str] | None = None) -> None:
         settings = args.dtype, args.device_target, os.cpu_count()
         setup = Setup(model.family, str(weights), dict(model.config), *settings)
         plan = Plan(args, model, setup, args.use_tile)
-        with tqdm(total=sum(1 + one.runs for one in plan.measurements), unit="call") as bar:
-            for one in plan.measurements:
-                rows[one.group] += measure(one, Path(folder), bar)
-    tqdm.write(write_results(args, setup, rows))
+        bar = show_progress(total=sum(1 + one.runs for one in plan.measurements), unit="call")
+        with bar, measured_rows(args.output_path, cli.about(args), args.resume) as measured:
+            for number, one in enumerate(plan.measurements):
+                name = f"{number} {one.case.part} {one.case.size} {one.group} {one.sweep}"
+                rows[one.group] += measured.get(name, partial(measure, one, Path(folder), bar))
+            text = write_results(args, setup, rows)
+    tqdm.write(text)
 
 
 if __name__ == "__main__":

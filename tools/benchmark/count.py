@@ -17,7 +17,9 @@ from tqdm import tqdm
 
 from mg import cli, runtime
 from mg.files import whole_file
+from mg.locks import hold_file
 from mg.models.autoencoder import Autoencoder
+from mg.progress import show_progress
 
 BYTES = {"fp32": 4, "fp16": 2, "bf16": 2}
 OPERATIONS = ("encode", "decode", "step")
@@ -79,12 +81,12 @@ def main(arguments: list[str] | None = None) -> None:
     check_clips(model, args.frames, args.size)
     clips = [(frames, args.size[0], args.size[-1]) for frames in args.frames]
     element = BYTES[args.dtype]
-    rows = [costs(model, clip, element, args.device_target == "CPU") for clip in tqdm(clips, unit="clip")]
+    rows = [costs(model, clip, element, args.device_target == "CPU") for clip in show_progress(clips, unit="clip")]
     parameters = sum(p.size for p in model.get_parameters())
     result = {"family": model.family, "model": dict(model.config), "dtype": args.dtype}
     result |= {"device_target": args.device_target, "parameters": parameters}
     result |= {"state": state(parameters, element), "costs": rows}
-    with whole_file(args.output_path) as part:
+    with hold_file(args.output_path), whole_file(args.output_path) as part:
         part.write_text(json.dumps(result, indent=2) + "\n")
     tqdm.write(text(rows, result["state"]))
 

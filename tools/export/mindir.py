@@ -20,8 +20,9 @@ from mindspore import Tensor, nn, ops
 from mg import cli, runtime
 from mg.checks import require_whole
 from mg.errors import InputError
-from mg.files import make_folder, sha256, whole_file
+from mg.files import TogetherWritten, sha256
 from mg.io.frames import SIDES
+from mg.locks import hold_folder
 from mg.models import families
 from mg.models.autoencoder import Autoencoder
 
@@ -61,17 +62,15 @@ def shapes(model: Autoencoder, clip: tuple[int, ...]) -> dict[str, dict[str, lis
 
 def export(network: nn.Cell, example: Tensor, path: Path) -> str:
     """Write the graph of `network` for inputs like `example`; returns the file's SHA-256."""
-    with whole_file(path) as part:
-        ms.export(network, example, file_name=str(part), file_format="MINDIR")
-        part.chmod(0o644)  # MindSpore writes files that even their owner cannot change
+    ms.export(network, example, file_name=str(path), file_format="MINDIR")
+    path.chmod(0o644)  # MindSpore writes files that even their owner cannot change
     return sha256(path)
 
 
 def main() -> None:
     args = parse_args()
     runtime.setup(args.device_target)
-    folder = make_folder(args.output_path)
-    model = families.load(args.ckpt_path, args.dtype)
+    folder, model = Path(args.output_path), families.load(args.ckpt_path, args.dtype)
     check_shape(args, model.min_size)
     about = {
         "family": model.family,
@@ -84,13 +83,13 @@ def main() -> None:
         "mindspore": ms.__version__,
         **shapes(model, (args.batch_size, 3, args.frames, *args.size)),
     }
-    for name in ("encoder", "decoder"):
-        path = folder / f"{name}.mindir"
-        example = ops.zeros(tuple(about[name]["input"]), model.compute_dtype)
-        about[name]["sha256"] = export(getattr(model, name), example, path)
-        print(f"{name}  {path}: {about[name]['input']} -> {about[name]['outputs']}")
-    with whole_file(folder / "export.json") as part:
-        part.write_text(json.dumps(about, indent=2) + "\n")
+    with hold_folder(args.output_path), TogetherWritten() as written:
+        for name in ("encoder", "decoder"):
+            path = folder / f"{name}.mindir"
+            example = ops.zeros(tuple(about[name]["input"]), model.compute_dtype)
+            about[name]["sha256"] = export(getattr(model, name), example, written.part(path))
+            print(f"{name}  {path}: {about[name]['input']} -> {about[name]['outputs']}")
+        written.part(folder / "export.json").write_text(json.dumps(about, indent=2) + "\n")
 
 
 if __name__ == "__main__":

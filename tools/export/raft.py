@@ -12,6 +12,7 @@ from torch_to_onnx import OPSET, TOLERANCE, onnx, torch
 from mg import cli
 from mg.errors import InputError
 from mg.files import sha256, whole_file
+from mg.locks import hold_file
 from mg.metrics.flow import OnnxFlow
 
 try:
@@ -103,7 +104,8 @@ def main() -> None:
     frames = tuple(torch.rand((1, 3, args.height, args.width), generator=random) * 2 - 1 for _ in range(2))
     flow = network(*frames).numpy()
     about = {"model": f"torchvision raft_{args.model}, {args.updates} updates", **torch_to_onnx.origin(args)}
-    export(network, frames, flow, {**about, "torch": torch.__version__}, args.target)
+    with hold_file(args.target):
+        export(network, frames, flow, {**about, "torch": torch.__version__}, args.target)
     if args.check is not None:
         with whole_file(args.check) as part:
             np.savez(part, first=frames[0], second=frames[1], flow=flow)

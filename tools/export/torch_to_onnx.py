@@ -9,6 +9,7 @@ from pathlib import Path
 from mg import cli
 from mg.errors import InputError
 from mg.files import require_file, sha256, whole_file
+from mg.locks import hold_file
 
 try:
     import onnx
@@ -89,7 +90,7 @@ def export(network: torch.nn.Module, shape: tuple[int, ...], about: dict[str, st
     """
     pixels = torch.rand(shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
     names = {"input_names": ["pixels"], "output_names": ["features"]}
-    with whole_file(target) as part:
+    with hold_file(target), whole_file(target) as part:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # PyTorch would rather have its other exporter, which needs more packages
             torch.onnx.export(network, (pixels,), str(part), opset_version=OPSET, dynamo=False, **names)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any
@@ -12,6 +12,7 @@ from mg.config import setting
 from mg.errors import InputError
 
 _SIZES = (1, 8192)
+_MOST_LEVELS = 12  # the largest frames would be 8 latent pixels wide
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class ImageVAEConfig:
         config.check(self)
         if not self.block_out_channels:
             raise InputError("block_out_channels is empty; give the channels of each level")
+        require_levels("block_out_channels", self.block_out_channels)
         odd = [channels for channels in self.block_out_channels if channels % self.norm_num_groups]
         if odd:
             raise InputError(
@@ -73,3 +75,11 @@ class ImageVAEConfig:
     def as_mapping(self) -> Mapping[str, Any]:
         """The same as a read-only mapping."""
         return MappingProxyType(asdict(self))
+
+
+def require_levels(field: str, levels: Sequence[float]) -> None:
+    """Raise InputError for more levels, all but the last of which halve frames, than frames can be halved."""
+    if len(levels) > _MOST_LEVELS:
+        raise InputError(
+            f"{field} has {len(levels)} levels, and each but the last halves frames; {_MOST_LEVELS} are most"
+        )

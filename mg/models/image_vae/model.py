@@ -54,6 +54,11 @@ class ImageVAE(Autoencoder):
     def recompute_levels(self) -> list[list[nn.Cell]]:
         return blocks_by_level(self.encoder, self.decoder)
 
+    def live_values(self, name: str, length: int) -> float:
+        """Measured: see tests/models/test_memory.py."""
+        first, second = (*self._config.block_out_channels, self._config.block_out_channels[-1])[:2]
+        return (4.3 * first if name == "encoder" else 5.3 * second) * length
+
     def training_forward(self) -> nn.Cell:
         return GaussianForward(self)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from mg.config import check, from_mapping, setting
 from mg.errors import InputError
+from mg.models.image_vae.config import require_levels
 
 _MOST = 8192
 
@@ -38,6 +39,7 @@ class TAEConfig:
         multiples = self.ch_mult
         if not multiples:
             raise InputError(f"config key ch_mult={multiples!r} must be a list of positive numbers, one for each level")
+        require_levels("ch_mult", multiples)
         # Whole multiples as int, so that a configuration reads the same wherever it was stored.
         object.__setattr__(self, "ch_mult", tuple(int(m) if m == int(m) else float(m) for m in multiples))
         for channels, multiple in zip(self.channels, self.ch_mult):

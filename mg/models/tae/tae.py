@@ -22,6 +22,7 @@ from mg.models.tae.decoder import Decoder
 from mg.models.tae.encoder import Encoder
 from mg.models.tae.names import is_temporal
 
+_TEMPORAL = "temporal"  # what a file may leave out
 TAE_CONFIG: Mapping[str, Any] = TAEConfig().as_mapping()
 
 
@@ -65,6 +66,13 @@ class TemporalAutoencoder(Autoencoder):
     def recompute_levels(self) -> list[list[nn.Cell]]:
         return blocks_by_level(self.encoder, self.decoder)
 
+    def live_values(self, name: str, length: int) -> float:
+        """Measured: see tests/models/test_memory.py. One latent frame costs the decoder as much as two frames."""
+        first, second = (*self._config.channels, self._config.channels[-1])[:2]
+        if name == "encoder":
+            return 7.0 * first * length
+        return 5.3 * second * (2 if length == 1 else self.window_frames(length))
+
     def training_forward(self) -> GaussianForward:
         return GaussianForward(self)
 
@@ -80,12 +88,13 @@ class TemporalAutoencoder(Autoencoder):
         self._require_identity()
         parameters = weights.named_parameters(self)
         kept = {name: p for name, p in parameters.items() if not is_temporal(name)}
-        weights.write(path, kept, {**self.header(), "omitted": "temporal"}, dtype)
+        weights.write(path, kept, {**self.header(), "omitted": _TEMPORAL}, dtype)
 
     def load(self, file: weights.TensorFile) -> None:
-        names = list(weights.named_parameters(self))
-        if file.header.get("omitted") == "temporal":
-            names = [name for name in names if not is_temporal(name)]
+        if file.header.get("omitted") != _TEMPORAL:
+            super().load(file)
+            return
+        names = [name for name in weights.named_parameters(self) if not is_temporal(name)]
         weights.assign(self, names, file, file.path)
 
     def _require_identity(self):

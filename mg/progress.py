@@ -1,0 +1,54 @@
+"""How far work is: bars on a terminal; elsewhere, such as in a file, now and then a line of the log."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+from tqdm import tqdm
+
+logger = logging.getLogger(__name__)
+
+_SECONDS = 20  # between two lines
+_LINE = "{desc}{n_fmt} of {total_fmt} {unit}s, {elapsed} so far, about {remaining} left{postfix}"
+
+
+def show_progress(*arguments: Any, **settings: Any) -> tqdm:
+    """tqdm with the rate of the whole work, which its estimate of what is left is made by; arguments are tqdm's."""
+    settings = {"smoothing": 0, **settings}
+    if settings.get("disable") or (sys.stderr is not None and sys.stderr.isatty()):
+        return tqdm(*arguments, **settings)
+    return _Lines(*arguments, **settings)
+
+
+class _Nowhere:
+    """Takes what tqdm would write to a terminal."""
+
+    def write(self, text: str) -> None:
+        """Nothing."""
+
+    def flush(self) -> None:
+        """Nothing."""
+
+
+class _Lines(tqdm):
+    """A bar that logs a line instead: nothing before _SECONDS have gone by."""
+
+    def __init__(self, *arguments: Any, **settings: Any):
+        seconds = {"mininterval": _SECONDS, "maxinterval": _SECONDS}
+        super().__init__(*arguments, **{**settings, **seconds, "file": _Nowhere(), "bar_format": _LINE, "delay": 1})
+        self.set_description(settings.get("desc"))  # which adds a colon
+
+    def display(self, *_position: Any, **_text: Any) -> None:
+        """Log how far it is."""
+        if self.n < (self.total or 0):
+            logger.info("%s", self)
+
+    def set_description(self, desc: str | None = None, refresh: bool = True) -> None:
+        """Name the work, which is not worth a line."""
+        super().set_description(desc, refresh=False)
+
+    def set_postfix_str(self, s: str = "", refresh: bool = True) -> None:
+        """Add to what is said, which is not worth a line."""
+        super().set_postfix_str(s, refresh=False)

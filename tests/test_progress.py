@@ -1,0 +1,74 @@
+"""Where the log is a file there are lines, and no bars; and rows of a measurement that goes on where it stopped."""
+
+import io
+import json
+import logging
+import sys
+
+import pytest
+
+from mg import progress
+from mg.errors import InputError
+from mg.progress import show_progress
+from mg.rows import measured_rows
+
+
+@pytest.fixture
+def lines(monkeypatch, caplog):
+    """What is said with a line for every step."""
+    monkeypatch.setattr(progress, "_SECONDS", 0)
+    caplog.set_level(logging.INFO, "mg")
+    return lambda: [record.message for record in caplog.records]
+
+
+def test_a_file_gets_lines_and_no_escape_codes(lines, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    with show_progress(total=4, unit="frame", leave=False) as bar:
+        bar.set_description("a.mp4: compiling")
+        bar.start_t -= 10
+        for _ in range(4):
+            bar.update()
+    assert sys.stderr.getvalue() == ""
+    assert lines()[0].startswith("a.mp4: compiling: 1 of 4 frames, 00:1") and "about 00:" in lines()[0]
+    assert not [line for line in lines() if {"\r", "\n", "\x1b", "|"} & set(line)]
+    assert "4 of 4" not in " ".join(lines())
+
+
+def test_short_work_and_other_ranks_say_nothing(lines, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    assert list(show_progress(range(3), desc="short", unit="clip")) == [0, 1, 2]
+    assert list(show_progress(range(3), desc="of another rank", disable=True)) == [0, 1, 2]
+    assert lines() == [] and sys.stderr.getvalue() == ""
+
+
+def test_a_terminal_gets_a_bar(monkeypatch):
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr(sys, "stderr", terminal)
+    assert list(show_progress(range(3), desc="bar", file=terminal)) == [0, 1, 2]
+    assert "bar: 100%" in terminal.getvalue()
+
+
+def test_rows_are_written_as_they_are_measured_and_gone_on_from(tmp_path):
+    path, asked = tmp_path / "result.json", []
+
+    def measure(name):
+        asked.append(name)
+        return {"name": name, "value": len(asked)}
+
+    with pytest.raises(KeyboardInterrupt), measured_rows(path, {"flag": 1}, resume=False) as rows:
+        for name in ("a", "b"):
+            rows.get(name, lambda name=name: measure(name))
+        written = (tmp_path / "result.json.rows").read_text().splitlines()
+        assert [json.loads(line).get("name") for line in written] == [None, "a", "b"]
+        raise KeyboardInterrupt
+    with open(tmp_path / "result.json.rows", "a") as file:
+        file.write('{"name": "c", "ro')  # a killed run's last line
+    with pytest.raises(InputError, match="other flags"), measured_rows(path, {"flag": 2}, resume=True):
+        pytest.fail("rows of other flags were taken")
+    with measured_rows(path, {"flag": 1}, resume=True) as rows:
+        values = [rows.get(name, lambda name=name: measure(name))["value"] for name in ("a", "b", "c")]
+    assert (values, asked) == ([1, 2, 3], ["a", "b", "c"])
+    assert list(tmp_path.iterdir()) == []
+    with measured_rows(path, {"flag": 1}, resume=False) as rows:
+        assert rows.get("a", lambda: measure("a"))["value"] == 4
