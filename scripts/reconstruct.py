@@ -7,6 +7,7 @@ Without arguments: a sample clip, with the model that ships with the package, to
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 
 from mg import cli
 from mg.distributed import start
@@ -36,6 +37,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     group.add_argument("--batch_size", type=int, default=1, help="clips of one shape computed at once (default: 1)")
     group.add_argument("--sample", action="store_true", help="decode a sample of the posterior instead of its mean")
     group.add_argument("--seed", type=int, default=0, help="of the sample (default: %(default)s)")
+    flags.add_output_rate_flag(group)
     flags.add_sampling_flags(parser)
     flags.add_metric_flags(parser)
     flags.add_model_flags(parser)
@@ -45,7 +47,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> int:
     args = parse_args(arguments)
     options = Options(flags.given_sampling(args), args.sample, args.seed, args.batch_size)
-    saving = Saving(args.save_videos, args.save_folders)
+    saving = Saving(args.save_videos, args.save_folders, output_fps=args.output_fps)
     flags.set_up(args)
     place = start()
     given = args.input, args.csv_path, args.video_folder
@@ -54,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
     session = flags.given_session(args)
     if args.spatial:
         images = flags.given_session(args).model.image_model()
-        saving = Saving(args.save_videos, args.save_folders, Session(images, args.use_tile))
+        saving = replace(saving, images=Session(images, args.use_tile))
     metrics = choose_metrics(args.metric, flags.given_networks(args))
     return 2 if reconstruct(session, sources, args.output_path, options, metrics, saving, place) else 0
 

@@ -43,6 +43,7 @@ class DataConfig:
     flip: bool = setting(False, "mirror half of all clips")
     frame_buckets: tuple[int, ...] = setting((), "lengths of mixed_video_random", *_FRAMES, unit="frames")
     max_bad_share: float = setting(0.1, "training stops when a larger share of files cannot be read", 0, 1)
+    index_folder: str | None = setting(None, "where it is kept what each video holds; none: in memory, for one run")
     num_workers: int = setting(4, "threads that read clips", 1, 256)
 
     def __post_init__(self):

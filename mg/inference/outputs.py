@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +22,12 @@ class Outputs:
 
     save: "none", "side_by_side" with the contact sheet, or "all" with the reconstruction as well.
     folders: also the original, reconstruction and, if given, spatial reconstruction, to FOLDER_ori, FOLDER_rec and
-    FOLDER_spatial.
+    FOLDER_spatial. output_fps: the constant rate of videos; None: the clip's, or its times where it varies.
     """
 
-    def __init__(self, folder: Path, source: Source, clip: Clip, save: str, folders: bool):
+    def __init__(
+        self, folder: Path, source: Source, clip: Clip, save: str, folders: bool, output_fps: Fraction | None = None
+    ):
         self.source, self.clip, self.target = source, clip, folder / source.stem
         suffix = ".png" if clip.fps is None else ".mp4"
         self.recon = _with(self.target, f"_recon{suffix}") if save == "all" else None
@@ -33,7 +36,7 @@ class Outputs:
         self.parts = [part / f"{source.stem}{suffix}" if folders else None for part in clip_folders(folder)]
         self.shown = {round(index) for index in np.linspace(0, max(clip.total - 1, 0), _SHEET_COLUMNS)}
         self.pairs, self.count, self.writers = {}, 0, {}
-        self.stack = ExitStack()
+        self.stack, self.output_fps = ExitStack(), output_fps
 
     def add(self, original: np.ndarray, recon: np.ndarray, spatial: np.ndarray | None) -> None:
         """The next frame of each, (H, W, 3) uint8; spatial: of the image model alone."""
@@ -67,7 +70,8 @@ class Outputs:
             image.write_image(path, frame)
             return
         if path not in self.writers:
-            self.writers[path] = self.stack.enter_context(video.write_video(path, self.clip.fps))
+            timing = {"times": self.clip.times, "output_fps": self.output_fps}
+            self.writers[path] = self.stack.enter_context(video.write_video(path, self.clip.fps, **timing))
         self.writers[path].write(frame)
 
 

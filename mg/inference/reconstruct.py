@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
+from fractions import Fraction
 from itertools import groupby
 from pathlib import Path
 
@@ -37,12 +38,14 @@ class Saving:
 
     videos: "none", "side_by_side" (and contact sheets), or "all" (reconstructions as well).
     folders: originals and reconstructions also as clips of equal names, in folders of their own.
-    images: a session of a model that reconstructs each frame by itself too, or None.
+    images: a session of a model that reconstructs each frame by itself too, or None. output_fps: the constant rate of
+    videos; None: the source's, or its times where it varies.
     """
 
     videos: str = "all"
     folders: bool = False
     images: Session | None = None
+    output_fps: Fraction | None = None
 
     def __post_init__(self):
         if self.videos not in SAVED:
@@ -208,7 +211,8 @@ class _Work:
             logger.info("%s: %s", one.source.name, summary(row))
 
     def _result(self, one: _Opened) -> _Result:
-        files = Outputs(self.output, one.source, one.clip, self.saving.videos, self.saving.folders)
+        saving = self.saving
+        files = Outputs(self.output, one.source, one.clip, saving.videos, saving.folders, saving.output_fps)
         of_images = [metric for metric in self.tally.metrics if not is_of_sets(metric)] if self.saving.images else []
         return _Result(one, files, ClipScores(self.tally.metrics), ClipScores(of_images))
 

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -64,8 +65,14 @@ def write_by_hand(path, header, arrays, **metadata):
 
 def fields_before():
     header = asdict(HEADER)
-    del header["model"]
+    del header["model"], header["times"]
     return header
+
+
+def test_times_of_a_clip_whose_rate_varies_come_back(tmp_path):
+    times = tuple(Fraction(number * number, 30) for number in range(18))
+    write_latents(tmp_path / "a.safetensors", posterior(times=times))
+    assert read_header(tmp_path / "a.safetensors")[0].times == times
 
 
 @pytest.mark.parametrize("dtype", ["fp32", "bf16"])
@@ -173,6 +180,8 @@ def test_arrays_must_fit_the_header(tmp_path, arrays, words):
         {"shift_factor": "1"},
         {"shift_factor": [np.inf]},
         {"model": ""},
+        {"times": (0, 1)},
+        {"times": (0,) * 18},
     ],
 )
 def test_headers_are_checked(changes):
