@@ -161,7 +161,7 @@ def find_media(source: Path | str, leave_out: Path | str) -> list[Path]:
     skipped = Path(leave_out).resolve()
     if skipped == source.resolve() or skipped in source.resolve().parents:
         raise InputError(f"results cannot go to '{leave_out}': it holds the input; name another output folder")
-    found = [path for path in files_below(source, MEDIA) if skipped not in path.resolve().parents]
+    found = [path for path in files_below(source, MEDIA, tell=True) if skipped not in path.resolve().parents]
     if not found:
         raise InputError(f"folder '{source}' holds no media; put {known} there")
     return found
