@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -93,7 +94,7 @@ def _below(folder: Path) -> Iterator[Path]:
 
 
 def sha256(path: Path | str) -> str:
-    """Hexadecimal SHA-256 of a file's bytes; of a list of shards (.index.json), of theirs as well."""
+    """Hexadecimal SHA-256 of a file's bytes; of a list of shards, of theirs as well."""
     digest = hashlib.sha256()
     for file in (path, *shards(path)):
         with open(file, "rb") as opened:
@@ -103,12 +104,12 @@ def sha256(path: Path | str) -> str:
 
 
 def shards(path: Path | str) -> list[Path]:
-    """The files that an index of weights (.index.json) lists, sorted; none of another file.
+    """The files that an index of weights, .index.json or .index.fp16.json, lists, sorted; none of another file.
 
     Raises InputError for an index that lists none, or files that are not beside it.
     """
     path = Path(path)
-    if not path.name.endswith(".index.json"):
+    if not re.search(r"\.index(\.\w+)?\.json$", path.name):
         return []
     try:
         names = sorted(set(json.loads(path.read_text(encoding="utf-8"))["weight_map"].values()))

@@ -58,7 +58,7 @@ NUMBERS = {
     "mg/evaluation/curves.py": (2, "size of text"),
     "mg/evaluation/round_trip.py": (2, "images at once; bytes of a hash"),
     "mg/io/frames.py": (1, "smallest side of a frame"),
-    "mg/io/image.py": (1, "bits of a level"),
+    "mg/io/image.py": (2, "bits of a level; an orientation"),
     "mg/io/index.py": (1, "bits of a byte"),
     "mg/io/latents.py": (4, "bits of integers and of a byte; bytes of a length"),
     "mg/io/pictures.py": (1, "pixels of a margin"),

@@ -242,6 +242,23 @@ def test_folders_are_searched_below_and_results_left_out(tmp_path):
     assert find_media(tmp_path / "b.mp4", leave_out=tmp_path) == [tmp_path / "b.mp4"]
 
 
+def test_links_to_folders_are_followed_once_and_what_is_left_out_is_told(tmp_path, caplog):
+    caplog.set_level("INFO")
+    for name in ("in/a.MTS", "in/b.heic", "in/notes.txt", "in/x.TXT", "in/README", "far/deep/c.M2TS"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "in" / "sub").mkdir()
+    for link, target in (("in/linked", "far"), ("in/sub/loop", "in"), ("in/again", "far/deep"), ("in/a_sub", "in/sub")):
+        (tmp_path / link).symlink_to(tmp_path / target)
+    (tmp_path / "in" / "sub" / "d.3gp").touch()
+    found = find_media(tmp_path / "in", leave_out=tmp_path / "out")
+    names = [str(path.relative_to(tmp_path / "in")) for path in found]
+    assert names == ["a.MTS", "again/c.M2TS", "b.heic", "sub/d.3gp"]
+    assert caplog.messages == [
+        f"3 files of '{tmp_path / 'in'}' are of other kinds and left out: .txt (2), no suffix (1)"
+    ]
+
+
 def test_nothing_to_find_is_an_error(tmp_path):
     with pytest.raises(InputError, match="no file or folder"):
         find_media(tmp_path / "none", tmp_path)

@@ -286,3 +286,13 @@ def test_equal_latents_are_equal_files(tmp_path):
     read = read_latents(tmp_path / "0.safetensors")
     assert read.header == header
     np.testing.assert_array_equal(read.arrays["mean"], arrays["mean"])
+
+
+def test_a_foreign_file_in_a_cache_is_named_and_left_out_of_its_index(tmp_path, caplog):
+    write_latents(tmp_path / "a.safetensors", posterior())
+    save_file({"x": np.zeros(1, np.float32)}, str(tmp_path / "foreign.safetensors"))
+    (tmp_path / "damaged.safetensors").write_bytes(b"no tensors")
+    assert [row["file"] for row in write_index(tmp_path)] == ["a.safetensors"]
+    assert [row["file"] for row in read_index(tmp_path)] == ["a.safetensors"]
+    assert len(caplog.messages) == 2
+    assert all(name in caplog.text for name in ("foreign.safetensors", "damaged.safetensors"))
