@@ -80,7 +80,7 @@ def _read(path: Path, frames: int, config: DataConfig, choices: np.random.Genera
         return window_numbers(index, path, frames, config.sample_stride, choices)
 
     folder = None if config.index_folder is None else Path(config.index_folder)
-    return read_chosen(path, choose, folder)
+    return read_chosen(path, choose, folder, decord=config.video_reader == "decord")
 
 
 def _hold_last(clip: np.ndarray, frames: int) -> np.ndarray:

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 import av
 import numpy as np
 
 from mg.errors import InputError
+from mg.io import decord_process
 from mg.io.index import STORE, Index, checksum
 from mg.io.reader import Video
 
+_CHUNK = 16  # frames that are compared at once
 # What is tried in turn: how many key frames before the nearest, whether pictures may be left out that are not needed.
 _WAYS = ((0, True), (0, False), (1, False), (3, False))
 
@@ -30,11 +33,13 @@ def read_frames_at(path: Path | str, indices: Sequence[int]) -> np.ndarray:
     return read_chosen(path, lambda index: indices)
 
 
-def read_chosen(path: Path | str, choose: Callable[[Index], Sequence[int]], folder: Path | None = None) -> np.ndarray:
+def read_chosen(
+    path: Path | str, choose: Callable[[Index], Sequence[int]], folder: Path | None = None, decord: bool = False
+) -> np.ndarray:
     """Frames whose numbers `choose` takes from what is there; otherwise as `read_frames_at`.
 
     The first reading in a process decodes the file to its end; the others what they need. folder: where that is noted
-    for other processes; None keeps it in memory.
+    for other processes; None keeps it in memory. decord: let decord read files of which it gave every frame right.
     """
     with Video(path, threads="NONE") as video:
         index = STORE.find(video, folder)
@@ -44,8 +49,28 @@ def read_chosen(path: Path | str, choose: Callable[[Index], Sequence[int]], fold
         if max(wanted) >= index.frames:
             missing = next(number for number in wanted if number >= index.frames)
             raise InputError(f"'{path}' has {index.frames} frames, so there is no frame {missing} (they count from 0)")
+        if decord and index.decord_agrees is None:
+            index.decord_agrees = _decord_agrees(video, index.frames)
+            STORE.keep(video, index, folder)
+            video.reopen()
+        frames = decord_process.read(video.path, wanted) if decord and index.decord_agrees else None
+        if frames is not None:
+            return frames
         found = _window(video, index, set(wanted))
         return np.stack([found[number] for number in wanted])
+
+
+def _decord_agrees(video: Video, count: int) -> bool:
+    """Whether decord gives every frame as PyAV does, to one level in the mean; asked for backwards, so that it seeks."""
+    frames = video.frames()
+    for first in range(0, count, _CHUNK):
+        ours = np.stack(list(islice(frames, _CHUNK)))[::-1]
+        theirs = decord_process.read(video.path, range(first, first + len(ours))[::-1])
+        if theirs is None or theirs.shape != ours.shape:
+            return False
+        if np.abs(ours.astype(np.int16) - theirs).mean((1, 2, 3)).max() > 1:
+            return False
+    return True
 
 
 def _window(video: Video, index: Index, wanted: set[int]) -> dict[int, np.ndarray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -35,6 +36,8 @@ def read_image(path: Path | str) -> np.ndarray:
     try:
         with _opened(path) as image:
             _require_memory(path, *image.size)
+            if image.format == "PNG":
+                _check_sums(path)
             image.load()
             swapped, flipped, mirrored = _TURNS.get(_orientation(image), (0, 0, 0))
             pixels = np.asarray(_to_rgb(image, image.format))
@@ -78,6 +81,17 @@ def _require_reader(path: Path) -> None:
             raise InputError(
                 f"'{path}' is HEIC, which needs a package: pip install pi-heif, or convert the file to JPEG or PNG"
             ) from None
+
+
+def _check_sums(path: Path) -> None:
+    """Raise ValueError for a PNG whose pixels are not what was written; Pillow does not look at their checksums."""
+    with open(path, "rb") as file:
+        file.seek(8)
+        while len(head := file.read(8)) == 8:
+            data, kind = file.read(int.from_bytes(head[:4], "big")), head[4:]
+            sum_written = int.from_bytes(file.read(4), "big")
+            if kind in (b"IHDR", b"PLTE", b"IDAT") and zlib.crc32(kind + data) != sum_written:
+                raise ValueError(f"the checksum of a part {kind.decode()} is wrong")
 
 
 def _require_memory(path: Path, width: int, height: int) -> None:

@@ -32,7 +32,8 @@ class Index:
     """Of each frame in the order shown: time in ticks (int64, NO_STAMP where there is none), whether it is a key frame,
     and a checksum of its picture (uint32). last: ticks of the last one, 0 if unknown.
 
-    whole: False if only the first frames were looked at. way: how windows are read, see `mg.io.by_number`.
+    whole: False if only the first frames were looked at. decord_agrees: whether decord gives all of its frames, None if
+    that is not known. way: how windows are read, see `mg.io.by_number`.
     """
 
     stamps: np.ndarray
@@ -43,6 +44,7 @@ class Index:
     rates: tuple[Fraction, ...]
     clock: str
     whole: bool = True
+    decord_agrees: bool | None = None
     way: int = field(default=0, compare=False)
     _timing: Timing | None = field(default=None, compare=False)
 
@@ -88,28 +90,30 @@ class Store:
 
         frames: enough if it is of the first so many. Raises InputError for damage.
         """
-        stat = video.path.stat()
-        key = (str(video.path.absolute()), stat.st_mtime_ns, stat.st_size)
+        key = _key(video.path)
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key]
-        file = None if folder is None else Path(folder) / f"{sha256(repr((key, _VERSION)).encode()).hexdigest()}.npz"
-        index = _read(file) if file is not None and file.is_file() else None
+        index = None if folder is None else _read(_file(folder, key))
         if index is None:
             index = scan(video, frames)
             video.rewind()
-            if index.whole and file is not None:
-                _write(file, index)
-        if index.whole:
-            self._keep(key, index)
+            if index.whole:
+                self.keep(video, index, folder)
+            return index
+        self.keep(video, index, None)
         return index
 
-    def _keep(self, key: tuple[str, int, int], index: Index):
+    def keep(self, video: Video, index: Index, folder: Path | None) -> None:
+        """Keep it in memory, and in a folder if there is one."""
+        key = _key(video.path)
         with self._lock:
             self._kept[key] = index
             while len(self._kept) > 1 and sum(one.frames for one in self._kept.values()) > _MOST_FRAMES:
                 self._kept.popitem(last=False)
+        if folder is not None:
+            _write(_file(folder, key), index)
 
 
 STORE = Store()
@@ -138,24 +142,34 @@ def checksum(picture: av.VideoFrame) -> int:
     return zlib.crc32(np.ascontiguousarray(rows[::_ROWS, : min(wide, plane.line_size)]))
 
 
+def _key(path: Path) -> tuple[str, int, int]:
+    """What tells a file from what was there before."""
+    stat = path.stat()
+    return str(path.absolute()), stat.st_mtime_ns, stat.st_size
+
+
+def _file(folder: Path, key: tuple[str, int, int]) -> Path:
+    return Path(folder) / f"{sha256(repr((key, _VERSION)).encode()).hexdigest()}.npz"
+
+
 def _write(file: Path, index: Index):
+    text = {"tick": str(index.tick), "rates": " ".join(map(str, index.rates)), "decord": str(index.decord_agrees)}
+    numbers = {name: getattr(index, name) for name in ("stamps", "keys", "sums", "last", "clock")}
     with whole_file(file) as part:
-        np.savez(
-            part,
-            **{name: getattr(index, name) for name in ("stamps", "keys", "sums", "last", "clock")},
-            tick=str(index.tick),
-            rates=" ".join(map(str, index.rates)),
-        )
+        np.savez(part, **numbers, **text)
 
 
 def _read(file: Path) -> Index | None:
-    """None for a file that is damaged: it is written anew."""
+    """None where there is none, or a damaged one, which is written anew."""
+    if not file.is_file():
+        return None
     try:
         with np.load(file, allow_pickle=False) as found:
             return Index(
                 *(found[name] for name in ("stamps", "keys", "sums")),
                 *(int(found["last"]), Fraction(str(found["tick"]))),
                 *(tuple(map(Fraction, str(found["rates"]).split())), str(found["clock"])),
+                decord_agrees={"True": True, "False": False}.get(str(found["decord"])),
             )
     except Exception as error:  # NumPy, zipfile and zlib have errors of their own
         logger.warning("'%s' is no index of a video (%s); it is made anew", file, error)

@@ -23,6 +23,8 @@ from mg.io.timing import DECODING, RESTARTS, STEADY
 _LONG_AGO = -(2**40)  # microseconds; before whatever a file begins with
 # These do not say how long they are: a recording that stops inside a picture ends with the one before.
 _ENDS_ANYWHERE = {"mpegts", "mpeg", "matroska", "webm", "flv", "ogg", "gif", "mpegvideo", "h264", "hevc"}
+# Decoders that otherwise patch over what is broken without a word. H.264's would then refuse harmless cuts as well.
+_STRICT = {"hevc", "mjpeg"}
 _EARLIER = Fraction(3, 10)  # seconds
 _LONG_BOX = b"\0\0\0\1"  # its length follows
 
@@ -164,6 +166,8 @@ class Video:
             raise InputError(f"'{self.path}' has no video stream that can be decoded; give a video or an image")
         self._stream = max(streams, key=lambda s: s.width * s.height)
         self._stream.thread_type = self._threads
+        if self._stream.codec_context.name in _STRICT:
+            self._stream.codec_context.options = {"err_detect": "crccheck+bitstream+buffer+explode"}
         self._shown = Shown(self.path, self._stream.sample_aspect_ratio)
         self._begun: list[av.Packet] = []  # read, and still to be decoded
         self._at_start = True

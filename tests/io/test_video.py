@@ -2,14 +2,16 @@
 
 import subprocess
 import sys
+import threading
 from fractions import Fraction
 
+import barcode
 import numpy as np
 import pytest
 
 from mg.errors import InputError
-from mg.io import video
-from mg.io.by_number import read_frames_at
+from mg.io import decord_process, video
+from mg.io.by_number import read_chosen, read_frames_at
 from mg.io.video import probe, read_frames, write_video
 
 # Displayed width and height, frames, frame rate.
@@ -75,6 +77,36 @@ def test_frames_by_number_are_those_of_straight_decoding(tmp_path):
     expected = np.stack([list(read_frames(path))[index] for index in wanted])
     for _ in range(2):
         np.testing.assert_array_equal(read_frames_at(path, wanted), expected)
+
+
+def test_decord_reads_where_it_was_asked_for_and_gave_every_frame(tmp_path, monkeypatch):
+    """It gives other frames of an open group, and four channels for frames 48 pixels wide."""
+    pytest.importorskip("decord", reason="decord is not installed")
+    asked = []
+    read = decord_process.read
+    monkeypatch.setattr(
+        decord_process, "read", lambda path, numbers: asked.append(list(numbers)) or read(path, numbers)
+    )
+    good = write(tmp_path / "a.mp4", index_frames(20, 64, 64))
+    narrow = write(tmp_path / "b.mp4", index_frames(5, 32, 48))
+    open_group = barcode.write(tmp_path / "c.mp4", "hevc", "open")
+    for path, wanted, used in ((good, [3, 0], True), (narrow, [4, 1], False), (open_group, [12, 13], False)):
+        expected = read_frames_at(path, wanted)
+        assert asked == []
+        for _ in range(2):
+            frames = read_chosen(path, lambda index, wanted=wanted: wanted, decord=True)
+            assert np.abs(frames.astype(int) - expected).mean() <= 1
+        assert (asked[-1] == wanted) == used
+        asked.clear()
+
+
+def test_a_process_of_decord_that_dies_does_no_harm(tmp_path, monkeypatch):
+    path = write(tmp_path / "a.mp4", index_frames(20, 64, 64))
+    monkeypatch.setattr(decord_process, "_of_thread", threading.local())
+    monkeypatch.setattr(decord_process.sys, "executable", "/bin/false")
+    assert decord_process.read(path, [0]) is None
+    frames = read_chosen(path, lambda index: [7], decord=True)
+    np.testing.assert_array_equal(frames, read_frames_at(path, [7]))
 
 
 def test_numbers_that_are_not_there_are_refused(tmp_path):
