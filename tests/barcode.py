@@ -21,7 +21,10 @@ _MPEG = {"b_frames": {"bf": "2", "flags": "+cgop"}, "open": {"bf": "2"}, "plain"
 CODECS = {
     "h264": ("libx264", {kind: {"x264-params": text, "crf": "18"} for kind, text in _X264.items()}),
     "hevc": ("libx265", {kind: {"x265-params": f"{text}:log-level=none", "crf": "18"} for kind, text in _X264.items()}),
-    "mpeg4": ("mpeg4", {kind: {"g": "12", "qscale": "3", **options} for kind, options in _MPEG.items()}),
+    "mpeg4": (
+        "mpeg4",
+        {kind: {"g": "12", "bf": bf, "qscale": "3"} for kind, bf in (("b_frames", "2"), ("plain", "0"))},
+    ),
     "mpeg2": ("mpeg2video", {kind: {"g": "12", "sc_threshold": "1000000000", **_MPEG[kind]} for kind in GROUPS}),
     "vp8": ("libvpx", {"b_frames": {"g": "12", "auto-alt-ref": "1", "lag-in-frames": "8"}, "plain": {"g": "12"}}),
     "vp9": ("libvpx-vp9", {"b_frames": {"g": "12", "auto-alt-ref": "1", "lag-in-frames": "8"}, "plain": {"g": "12"}}),

@@ -61,7 +61,7 @@ def read_chosen(
 
 
 def _decord_agrees(video: Video, count: int) -> bool:
-    """Whether decord gives every frame as PyAV does, to one level in the mean; asked for backwards, so that it seeks."""
+    """Whether decord gives every frame as PyAV does, to one level in the mean; backwards, so that it seeks."""
     frames = video.frames()
     for first in range(0, count, _CHUNK):
         ours = np.stack(list(islice(frames, _CHUNK)))[::-1]
