@@ -24,7 +24,7 @@ _BT2020 = 9
 _CURVES = {16: "PQ (HDR10)", 18: "HLG"}
 _GAMUTS = {9: "BT.2020", 11: "DCI-P3", 12: "Display P3"}
 _NEARLY_SQUARE = Fraction(1, 100)
-_MOST_SIDE = 16384
+_MOST_ASPECT = Fraction(10)
 
 
 class Shown:
@@ -42,8 +42,10 @@ class Shown:
             self._tell(picture)
             self._told = True
         width, height = square_size(picture.width, picture.height, self._aspect)
-        if max(width, height) > _MOST_SIDE and self._aspect != 1:
-            raise InputError(f"'{self._path}' has pixels of {self._aspect}:1, which would make {width}x{height} of it")
+        if not 1 / _MOST_ASPECT <= self._aspect <= _MOST_ASPECT:
+            raise InputError(
+                f"'{self._path}' has pixels of {self._aspect}, which is no shape of pixels; convert it first"
+            )
         if picture.colorspace in _UNKNOWN_MATRICES:
             name = _UNKNOWN_MATRICES[picture.colorspace]
             raise InputError(f"'{self._path}' has colours in {name}, which is not read; convert it to BT.709 first")
