@@ -17,6 +17,7 @@ from av.error import FFmpegError
 
 from mg.errors import InputError
 from mg.files import require_file
+from mg.io.cropping import crop_of
 from mg.io.shown import Shown
 from mg.io.timing import DECODING, RESTARTS, STEADY
 
@@ -168,7 +169,10 @@ class Video:
         self._stream.thread_type = self._threads
         if self._stream.codec_context.name in _STRICT:
             self._stream.codec_context.options = {"err_detect": "crccheck+bitstream+buffer+explode"}
-        self._shown = Shown(self.path, self._stream.sample_aspect_ratio)
+        number = [s.index for s in self._container.streams.video].index(self._stream.index)
+        size = (self._stream.width, self._stream.height)
+        crop = crop_of(self.path, self._container.format.name, number, size)
+        self._shown = Shown(self.path, self._stream.sample_aspect_ratio, crop)
         self._begun: list[av.Packet] = []  # read, and still to be decoded
         self._at_start = True
 

@@ -13,6 +13,7 @@ from av.sidedata.sidedata import Type
 from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 
 from mg.errors import InputError
+from mg.io.cropping import Crop
 
 logger = logging.getLogger(__name__)
 
@@ -28,10 +29,13 @@ _MOST_ASPECT = Fraction(10)
 
 
 class Shown:
-    """How the pictures of one video become frames. aspect: width of a pixel over its height, None where unknown."""
+    """How the pictures of one video become frames.
 
-    def __init__(self, path: Path, aspect: Fraction | None):
-        self._path, self._converter = path, VideoReformatter()
+    aspect: width of a pixel over its height, None where unknown. crop: what is cut off each picture.
+    """
+
+    def __init__(self, path: Path, aspect: Fraction | None, crop: Crop):
+        self._path, self._crop, self._converter = path, crop, VideoReformatter()
         oblong = aspect is not None and aspect > 0 and abs(aspect - 1) > _NEARLY_SQUARE
         self._aspect = Fraction(aspect) if oblong else Fraction(1)
         self._told = False
@@ -56,8 +60,17 @@ class Shown:
             # Both tables are named because older PyAV sets neither when they are the same.
             options["src_colorspace"] = Colorspace.ITU709 if picture.colorspace == _BT709 else _BT2020
             options["dst_colorspace"] = Colorspace.ITU601
-        frame = self._converter.reformat(picture, **options).to_ndarray()
+        frame = self._cropped(self._converter.reformat(picture, **options).to_ndarray(), picture)
         return np.ascontiguousarray(_turned(self._path, frame, picture))
+
+    def _cropped(self, frame: np.ndarray, picture: av.VideoFrame) -> np.ndarray:
+        if not any(self._crop):
+            return frame
+        top, bottom, left, right = self._crop
+        wide, high = picture.width - left - right, picture.height - top - bottom
+        width, height = square_size(wide, high, self._aspect)
+        left, top = left * frame.shape[1] // picture.width, top * frame.shape[0] // picture.height
+        return frame[top : top + height, left : left + width]
 
     def _tell(self, picture: av.VideoFrame) -> None:
         if self._aspect != 1:
