@@ -59,6 +59,7 @@ NUMBERS = {
     "mg/evaluation/round_trip.py": (2, "images at once; bytes of a hash"),
     "mg/io/frames.py": (1, "smallest side of a frame"),
     "mg/io/by_number.py": (1, "frames that are compared at once"),
+    "mg/io/cropping.py": (12, "bytes of boxes"),
     "mg/io/decord_process.py": (1, "bytes of a number"),
     "mg/io/image.py": (5, "bits of a level; an orientation; bytes of a PNG"),
     "mg/io/index.py": (1, "bits of a byte"),

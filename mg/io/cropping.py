@@ -39,7 +39,7 @@ def crop_of(path: Path, container: str, number: int, size: tuple[int, int]) -> C
                 crop = _of_matroska(file, number)
             else:
                 return Crop()
-    except (IndexError, ZeroDivisionError):  # a damaged header
+    except (IndexError, ValueError, ZeroDivisionError, OverflowError, OSError):  # a damaged header
         return Crop()
     inside = min(crop) >= 0 and crop.left + crop.right < size[0] and crop.top + crop.bottom < size[1]
     return crop if inside else Crop()
@@ -47,6 +47,8 @@ def crop_of(path: Path, container: str, number: int, size: tuple[int, int]) -> C
 
 def _of_mp4(file: BinaryIO, number: int, width: int, height: int) -> Crop:
     moov = next((file.read(size) for kind, size in _outer(file) if kind == b"moov"), b"")
+    if b"clap" not in moov:
+        return Crop()
     tracks = [track for kind, track in _boxes(moov) if kind == b"trak"]
     tables = [table for track in tracks if (table := _inside(track, b"mdia", b"minf", b"stbl", b"stsd"))]
     videos = [track for track, table in zip(tracks, tables) if _inside(track, b"mdia", b"minf", b"vmhd") is not None]

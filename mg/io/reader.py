@@ -19,6 +19,7 @@ from mg.errors import InputError
 from mg.files import require_file
 from mg.io.cropping import crop_of
 from mg.io.shown import Shown
+from mg.io.straight import Straight, reason
 from mg.io.timing import DECODING, RESTARTS, STEADY
 
 _LONG_AGO = -(2**40)  # microseconds; before whatever a file begins with
@@ -62,36 +63,11 @@ class Video:
     def pictures(self) -> Iterator[av.VideoFrame]:
         """The pictures from the first one on; once, unless `rewind` is called.
 
-        A recording that begins inside a group of pictures begins with the first key frame. Raises InputError for what
-        cannot be decoded, when it is reached.
+        Raises InputError for damage, when it is reached: see `mg.io.straight`.
         """
-        count, begins_with_key, shape, last_pts = 0, None, None, None
-        for packet, is_last in self._packets():
-            if begins_with_key is None:
-                begins_with_key = packet.is_keyframe
-            try:
-                pictures = packet.decode()
-            except Exception as error:  # nearly any, see `readable`
-                if (count or begins_with_key) and not (is_last and self._ends_anywhere):
-                    raise self._damaged(count, _reason(error)) from None
-                continue
-            last_pts = packet.pts if is_last else last_pts
-            for picture in pictures:
-                if count == 0 and not begins_with_key and not picture.key_frame:
-                    continue
-                if picture.is_corrupt:
-                    if self._ends_anywhere and last_pts is not None and picture.pts == last_pts:
-                        continue
-                    if count == 0 and not picture.key_frame:
-                        continue  # shown before the first key frame, made of pictures that came before the file
-                    raise self._damaged(count, "a picture is broken")
-                shape = shape or (picture.width, picture.height)
-                self._require_size(picture, shape, count)
-                count += 1
-                yield picture
-        if count == 0:
-            raise InputError(f"'{self.path}' holds no frame that can be decoded; copy or download it again")
-        self._require_whole(count)
+        straight = Straight(self.path, self.clock, bool(_ENDS_ANYWHERE & self._names))
+        yield from straight.pictures(self._packets())
+        self._require_whole(straight.count)
 
     def frames(self) -> Iterator[np.ndarray]:
         """The same as frames, (H, W, 3) uint8 RGB each, as they are meant to be seen."""
@@ -154,8 +130,9 @@ class Video:
         self.close()
 
     @property
-    def _ends_anywhere(self) -> bool:
-        return bool(_ENDS_ANYWHERE & set(self._container.format.name.split(",")))
+    def _names(self) -> set[str]:
+        """What FFmpeg calls the kind of file."""
+        return set(self._container.format.name.split(","))
 
     def _open(self):
         with readable(self.path):
@@ -176,36 +153,25 @@ class Video:
         self._begun: list[av.Packet] = []  # read, and still to be decoded
         self._at_start = True
 
-    def _packets(self) -> Iterator[tuple[av.Packet, bool]]:
-        """Packets, and whether each is the last one that holds something; then the empty one that ends decoding."""
+    def _packets(self) -> Iterator[tuple[av.Packet, av.Packet | None]]:
+        """Each packet with the one behind it; the last one is empty, which ends decoding, and has none."""
         before, begun, self._begun = None, self._begun, []
         with readable(self.path):
             for packet in chain(begun, self._container.demux(self._stream)):
                 if self._at_start:
                     self._first, self._at_start = _place(packet), False
                 if before is not None:
-                    yield before, packet.size == 0
+                    yield before, packet
                 before = packet
         if before is not None:
-            yield before, before.size > 0
-
-    def _require_size(self, picture: av.VideoFrame, size: tuple[int, int], count: int):
-        if (picture.width, picture.height) != size:
-            raise InputError(
-                f"'{self.path}' changes its size from {size[0]}x{size[1]} to {picture.width}x{picture.height} "
-                f"at frame {count}; cut or convert it to one size"
-            )
+            yield before, None
 
     def _require_whole(self, count: int):
         """Raise InputError for an MP4, MOV or AVI that was cut off."""
-        says_length = {"mp4", "avi"} & set(self._container.format.name.split(","))
-        if says_length and (missing := _bytes_missing(self.path)):
+        if {"mp4", "avi"} & self._names and (missing := _bytes_missing(self.path)):
             raise InputError(
                 f"'{self.path}' is cut off after frame {count}: {missing} bytes are missing; copy or download it again"
             )
-
-    def _damaged(self, count: int, why: str) -> InputError:
-        return InputError(f"'{self.path}' is damaged after frame {count} ({why}); copy or download it again")
 
 
 @contextmanager
@@ -217,17 +183,13 @@ def readable(path: Path) -> Iterator[None]:
         raise
     except Exception as error:  # PyAV raises FFmpeg's errors and, for odd files, nearly any of Python's
         raise InputError(
-            f"'{path}' cannot be read as a video ({_reason(error)}); it is damaged or of another kind"
+            f"'{path}' cannot be read as a video ({reason(error)}); it is damaged or of another kind"
         ) from None
 
 
 def _place(packet: av.Packet) -> tuple[int | None, ...]:
     """What tells a packet from the others of its file."""
     return packet.dts, packet.pts, packet.pos, packet.size
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 def _bytes_missing(path: Path) -> int:
