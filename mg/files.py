@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import logging
 import os
 import re
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -16,6 +19,8 @@ from mg.errors import InputError, OutputError
 PART = ".part"
 _DIGITS = 8
 _STRAY = re.compile(rf"\.([0-9a-f]{{12,16}}{PART}|write_test\.\d+$)")
+
+logger = logging.getLogger(__name__)
 
 
 def make_folder(folder: Path | str) -> Path:
@@ -101,22 +106,67 @@ def remove_parts(folder: Path, of: Path | None = None) -> None:
             path.unlink(missing_ok=True)
 
 
-def files_below(folder: Path | str, suffixes: Iterable[str]) -> list[Path]:
-    """All files below `folder` with one of the suffixes, in small or large letters, that are not hidden, sorted."""
-    return [
-        path
-        for path in sorted(Path(folder).rglob("*"))
-        if path.suffix.lower() in suffixes and not path.name.startswith(".") and not path.is_dir()
-    ]
+def files_below(folder: Path | str, suffixes: Iterable[str], tell: bool = False) -> list[Path]:
+    """All files below `folder` with one of the suffixes, in small or large letters, that are not hidden, sorted.
+
+    Links to folders are followed, and no folder is searched twice. tell: say in the log how many others there are.
+    """
+    files = [path for path in sorted(_below(Path(folder))) if not path.name.startswith(".")]
+    found = [path for path in files if path.suffix.lower() in suffixes]
+    others = Counter(path.suffix.lower() or "no suffix" for path in files if path.suffix.lower() not in suffixes)
+    if others and tell:
+        kinds = ", ".join(f"{suffix} ({number})" for suffix, number in others.most_common())
+        logger.info("%d files of '%s' are of other kinds and left out: %s", sum(others.values()), folder, kinds)
+    return found
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """All files below a folder; of folders with several names, those that are no links come first."""
+    searched, waiting, links = set(), [folder], []
+    while waiting or links:
+        current = waiting.pop() if waiting else links.pop(0)
+        if (place := os.path.realpath(current)) in searched:
+            continue
+        searched.add(place)
+        with suppress(PermissionError), os.scandir(current) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                if not entry.is_dir():
+                    yield Path(entry.path)
+                elif entry.is_symlink():
+                    links.append(Path(entry.path))
+                else:
+                    waiting.append(Path(entry.path))
 
 
 def sha256(path: Path | str) -> str:
-    """Hexadecimal SHA-256 of a file's bytes."""
+    """Hexadecimal SHA-256 of a file's bytes; of a list of shards, of theirs as well."""
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
+    for file in (path, *shards(path)):
+        with open(file, "rb") as opened:
+            for block in iter(lambda: opened.read(1 << 20), b""):
+                digest.update(block)
     return digest.hexdigest()
+
+
+def shards(path: Path | str) -> list[Path]:
+    """The files that an index of weights, .index.json or .index.fp16.json, lists, sorted; none of another file.
+
+    Raises InputError for an index that lists none, or files that are not beside it.
+    """
+    path = Path(path)
+    if not re.search(r"\.index(\.\w+)?\.json$", path.name):
+        return []
+    try:
+        names = sorted(set(json.loads(path.read_text(encoding="utf-8"))["weight_map"].values()))
+        fine = names and all(Path(name).name == name for name in names)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        fine = False
+    if not fine:
+        raise InputError(f"'{path}' is no list of the files that weights are stored in; copy or download it again")
+    missing = [name for name in names if not path.with_name(name).is_file()]
+    if missing:
+        raise InputError(f"'{path}' lists '{missing[0]}', which is not beside it; copy or download all of its files")
+    return [path.with_name(name) for name in names]
 
 
 def require_file(path: Path | str, what: str) -> Path:

@@ -26,13 +26,14 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     group.add_argument(
         "--fps", type=cli.rate, default=Fraction(24), help="of files that do not say it (default: %(default)s)"
     )
+    flags.add_output_rate_flag(group)
     flags.add_model_flags(parser)
     return parser.parse_args(arguments)
 
 
 def main(arguments: list[str] | None = None) -> int:
     args = parse_args(arguments)
-    reading = Reading(args.scaled, args.any_weights, args.fps)
+    reading = Reading(args.scaled, args.any_weights, args.fps, args.output_fps)
     flags.set_up(args)
     return 2 if decode_files(flags.given_session(args), args.input, args.output_path, reading) else 0
 

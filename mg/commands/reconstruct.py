@@ -38,6 +38,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     group.add_argument("--batch_size", type=int, default=1, help="clips of one shape computed at once (default: 1)")
     group.add_argument("--sample", action="store_true", help="decode a sample of the posterior instead of its mean")
     group.add_argument("--seed", type=int, default=0, help="of the sample (default: %(default)s)")
+    flags.add_output_rate_flag(group)
     flags.add_sampling_flags(parser)
     flags.add_metric_flags(parser)
     flags.add_model_flags(parser)
@@ -47,7 +48,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> int:
     args = parse_args(arguments)
     options = Options(flags.given_sampling(args), args.sample, args.seed, args.batch_size)
-    saving = Saving(args.save_videos, args.save_folders, resume=args.resume)
+    saving = Saving(args.save_videos, args.save_folders, output_fps=args.output_fps, resume=args.resume)
     flags.set_up(args)
     place = start()
     given = args.input, args.csv_path, args.video_folder

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from mg.io.by_number import read_chosen
 from mg.io.clip import Sampling, is_image, read_clip
 from mg.io.frames import covering_size, glide, resize_and_crop
 from mg.io.image import read_image
+from mg.io.index import Index
 
 
 def read_training_clip(
@@ -23,7 +26,7 @@ def read_training_clip(
     whether the file has fewer frames, in which case the last one repeats. Raises InputError for an unreadable file.
     """
     frames, height, width = shape
-    pictures = _read(path, frames, config.sample_stride, choices)
+    pictures = _read(path, frames, config, choices)
     shorter = (height, width)
     if config.resize_to is not None:
         shorter = (int(choices.integers(config.resize_to[0], config.resize_to[1] + 1)),) * 2
@@ -56,11 +59,28 @@ def frame_numbers(total: int, frames: int, stride: int, choices: np.random.Gener
     return range(start, total, stride)[:frames]
 
 
-def _read(path: Path, frames: int, stride: int, choices: np.random.Generator) -> np.ndarray:
+def window_numbers(index: Index, path: Path, frames: int, stride: int, choices: np.random.Generator) -> Sequence[int]:
+    """The same of a video's index. Where the rate varies and `stride` is above 1, what is shown at so many mean frames'
+    distance, from a random frame on."""
+    timing = index.timing(path) if stride > 1 else None
+    if timing is None or timing.even:
+        return frame_numbers(index.frames, frames, stride, choices)
+    fps = timing.fps / stride
+    room = bisect_left(timing.times, timing.times[-1] - (frames - 1) / fps, hi=index.frames)
+    start = int(choices.integers(room)) if room > 1 else 0
+    return timing.shown_at(fps, timing.times[start], frames)
+
+
+def _read(path: Path, frames: int, config: DataConfig, choices: np.random.Generator) -> np.ndarray:
     """(T, H, W, 3) of the file's own size, T at most `frames`."""
     if is_image(path):
         return read_image(path)[None]
-    return read_chosen(path, lambda total: frame_numbers(total, frames, stride, choices))
+
+    def choose(index: Index) -> Sequence[int]:
+        return window_numbers(index, path, frames, config.sample_stride, choices)
+
+    folder = None if config.index_folder is None else Path(config.index_folder)
+    return read_chosen(path, choose, folder, decord=config.video_reader == "decord")
 
 
 def _hold_last(clip: np.ndarray, frames: int) -> np.ndarray:

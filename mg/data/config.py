@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 from mg.config import check, setting
 from mg.errors import InputError
@@ -43,6 +44,8 @@ class DataConfig:
     flip: bool = setting(False, "mirror half of all clips")
     frame_buckets: tuple[int, ...] = setting((), "lengths of mixed_video_random", *_FRAMES, unit="frames")
     max_bad_share: float = setting(0.1, "training stops when a larger share of files cannot be read", 0, 1)
+    index_folder: str | None = setting(None, "where it is kept what each video holds; none: in memory, for one run")
+    video_reader: str = setting("pyav", "decord: faster for some files, not on aarch64", choices=("pyav", "decord"))
     num_workers: int = setting(4, "threads that read clips", 1, 256)
 
     def __post_init__(self):
@@ -50,6 +53,8 @@ class DataConfig:
         self._check_size()
         self._check_strategy()
         self._check_sources()
+        if self.video_reader == "decord" and find_spec("decord") is None:
+            raise InputError("video_reader=decord, but decord is not installed: pip install decord, or use pyav")
 
     def _check_size(self):
         given = self.resize_to

@@ -53,7 +53,7 @@ def scan_folder(folder: Path | str, field: str, suffixes: tuple[str, ...]) -> li
 
     field: what the folder is called in errors. Raises InputError when there is no folder, or no such file in it.
     """
-    found = files_below(require_folder(folder, field), suffixes)
+    found = files_below(require_folder(folder, field), suffixes, tell=True)
     if not found:
         raise InputError(f"{field}='{folder}' holds no file with a suffix {' '.join(suffixes)}; put some there")
     return found

@@ -85,7 +85,9 @@ def explain(session: Session, request: Request, limits: Limits, folder: Path, re
     latents, scores = [], []
     clip = replace(clip, frames=_told(clip, report))
     with ExitStack() as stack:
-        writers = [stack.enter_context(video.write_video(path, clip.fps)) for path in clips if clip.fps is not None]
+        writers = [
+            stack.enter_context(video.write_video(path, clip.fps, times=clip.times)) for path in clips if clip.fps
+        ]
         generators = [generator_of(request.source.name, 0)] if request.sample else None
         for (original,), (recon,) in round_trip(session, [clip], generators=generators, latents=latents):
             shown = (original, recon, amplified_difference(original, recon))

@@ -33,15 +33,18 @@ class Reading:
 
     scaled: the latents are (z - shift) * scaling, by the file's own factors, or the model's if it has no header.
     any_weights: also take latents of other weights. fps: of files without a header, whose every frame is kept.
+    output_fps: the constant rate of what is written; None: the recorded one, or the recorded times where it varies.
     """
 
     scaled: bool = False
     any_weights: bool = False
     fps: Fraction = Fraction(24)
+    output_fps: Fraction | None = None
 
     def __post_init__(self):
-        if self.fps <= 0:
-            raise InputError(f"fps={self.fps} must be positive")
+        for name in ("fps", "output_fps"):
+            if getattr(self, name) is not None and getattr(self, name) <= 0:
+                raise InputError(f"{name}={getattr(self, name)} must be positive")
 
 
 def decode_files(session: Session, source: Path | str, output_path: Path | str, reading: Reading = Reading()) -> int:
@@ -65,7 +68,7 @@ def decode_files(session: Session, source: Path | str, output_path: Path | str, 
                         raise InputError(
                             f"'{file}': its result '{name}' would replace that of '{made_of[name]}'; rename one"
                         )
-                    _decode(session, z, header, name, reading.fps, file)
+                    _decode(session, z, header, name, reading, file)
             except OutputError:
                 raise
             except InputError as error:
@@ -168,15 +171,16 @@ def _load_numpy(file: Path) -> dict[str, np.ndarray]:
         raise InputError(f"'{file}' is damaged ({error}); copy it again") from None
 
 
-def _decode(session: Session, z: np.ndarray, header: Header | None, target: Path, fps: Fraction, file: Path):
+def _decode(session: Session, z: np.ndarray, header: Header | None, target: Path, reading: Reading, file: Path):
     size = None if header is None else (header.frames, header.height, header.width)
     try:
         frames = decode_frames(session, z, size)
         if header is not None and header.fps is None:
             image.write_image(target.with_name(f"{target.name}.png"), next(frames))
             return
-        rate = fps if header is None else Fraction(header.fps)
-        with video.write_video(target.with_name(f"{target.name}.mp4"), rate) as writer:
+        rate, times = (reading.fps, None) if header is None else (Fraction(header.fps), header.times)
+        path = target.with_name(f"{target.name}.mp4")
+        with video.write_video(path, rate, times=times, output_fps=reading.output_fps) as writer:
             for frame in frames:
                 writer.write(frame)
     except OutputError:

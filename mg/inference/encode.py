@@ -125,7 +125,8 @@ def encode_clip(session: Session, source: Source, options: Options, recipe: dict
     arrays = {name: np.concatenate([piece[name][0] for piece in pieces], 1) for name in pieces[0]}
     height, width = clip.size
     fps = None if clip.fps is None else str(clip.fps)
-    return Latents(Header(frames=count, height=height, width=width, fps=fps, source=source.name, **recipe), arrays)
+    shown = {"frames": count, "height": height, "width": width, "fps": fps, "times": clip.times}
+    return Latents(Header(source=source.name, **shown, **recipe), arrays)
 
 
 def _target(output: Path, source: Source) -> Path:

@@ -57,6 +57,14 @@ def add_source_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_output_rate_flag(group: argparse._ArgumentGroup) -> None:
+    """How fast what is written is."""
+    text = (
+        "write videos at this constant rate: frames repeat or are left out (default: as the source, also if it varies)"
+    )
+    group.add_argument("--output_fps", type=cli.rate, metavar="X", help=text)
+
+
 def add_sampling_flags(parser: argparse.ArgumentParser) -> None:
     """What is taken of each clip."""
     group = parser.add_argument_group("Frames")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -26,13 +27,15 @@ class Saving:
 
     videos: "none", "side_by_side" (and contact sheets), or "all" (reconstructions as well).
     folders: originals and reconstructions also as clips of equal names, in folders of their own.
-    images: a session of a model that reconstructs each frame by itself too, or None.
+    images: a session of a model that reconstructs each frame by itself too, or None. output_fps: the constant rate of
+    videos; None: the source's, or its times where it varies.
     resume: go on with what an interrupted run has finished.
     """
 
     videos: str = "all"
     folders: bool = False
     images: Session | None = None
+    output_fps: Fraction | None = None
     resume: bool = False
 
     def __post_init__(self):
@@ -45,27 +48,31 @@ class Saving:
 
     def about(self) -> dict[str, object]:
         """What is written, in words that a later run can compare."""
-        return {"save_videos": self.videos, "save_folders": self.folders, "spatial": self.images is not None}
+        return {
+            "save_videos": self.videos,
+            "save_folders": self.folders,
+            "spatial": self.images is not None,
+            "output_fps": str(self.output_fps),
+        }
 
 
 class Outputs:
     """The files of one clip, below `folder`; a context, and when it ends well all get their names, else none does.
 
-    save: "none", "side_by_side" with the contact sheet, or "all" with the reconstruction as well.
-    folders: also the original, reconstruction and, if given, spatial reconstruction, to FOLDER_ori, FOLDER_rec and
+    Of `saving.folders`, original, reconstruction and, if given, spatial reconstruction go to FOLDER_ori, FOLDER_rec and
     FOLDER_spatial.
     """
 
-    def __init__(self, folder: Path, source: Source, clip: Clip, save: str, folders: bool):
+    def __init__(self, folder: Path, source: Source, clip: Clip, saving: Saving):
         self.source, self.clip, self.target = source, clip, folder / source.stem
         suffix = ".png" if clip.fps is None else ".mp4"
-        self.recon = _with(self.target, f"_recon{suffix}") if save == "all" else None
-        self.sides = _with(self.target, f"_side_by_side{suffix}") if save != "none" else None
-        self.sheet = _with(self.target, "_sheet.png") if save != "none" else None
-        self.parts = [part / f"{source.stem}{suffix}" if folders else None for part in clip_folders(folder)]
+        self.recon = _with(self.target, f"_recon{suffix}") if saving.videos == "all" else None
+        self.sides = _with(self.target, f"_side_by_side{suffix}") if saving.videos != "none" else None
+        self.sheet = _with(self.target, "_sheet.png") if saving.videos != "none" else None
+        self.parts = [part / f"{source.stem}{suffix}" if saving.folders else None for part in clip_folders(folder)]
         self.shown = {round(index) for index in np.linspace(0, max(clip.total - 1, 0), _SHEET_COLUMNS)}
         self.pairs, self.count, self.writers = {}, 0, {}
-        self.stack = ExitStack()
+        self.stack, self.output_fps = ExitStack(), saving.output_fps
         self.files = self.stack.enter_context(TogetherWritten())
 
     def add(self, original: np.ndarray, recon: np.ndarray, spatial: np.ndarray | None) -> None:
@@ -100,7 +107,9 @@ class Outputs:
             image.write_image(self.files.part(path), frame)
             return
         if path not in self.writers:
-            self.writers[path] = self.stack.enter_context(video.write_video(self.files.part(path), self.clip.fps))
+            timing = {"times": self.clip.times, "output_fps": self.output_fps}
+            writer = video.write_video(self.files.part(path), self.clip.fps, **timing)
+            self.writers[path] = self.stack.enter_context(writer)
         self.writers[path].write(frame)
 
 

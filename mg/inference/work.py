@@ -144,7 +144,7 @@ class Work:
             logger.info("%s: %s", one.source.name, summary(row))
 
     def _result(self, one: Opened) -> Result:
-        files = Outputs(self.output, one.source, one.clip, self.saving.videos, self.saving.folders)
+        files = Outputs(self.output, one.source, one.clip, self.saving)
         of_images = [metric for metric in self.tally.metrics if not is_of_sets(metric)] if self.saving.images else []
         return Result(one, files, ClipScores(self.tally.metrics), ClipScores(of_images))
 

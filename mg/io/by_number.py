@@ -1,142 +1,113 @@
-"""Frames of a video by number, for training.
+"""Frames of a video by number. Frame k is the k-th that is shown, whatever its container says.
 
-decord reads them faster where it is installed (x86_64 only) and agrees with PyAV, which is the reference.
+Decoding begins at a key frame before, found by time. Whether what comes out is what straight decoding gives is checked
+for every frame by the checksum in the index; a file of which it is not is decoded from farther before, then straight
+from its start, now and later.
 """
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cache
-from importlib import import_module
-from itertools import chain
+from itertools import islice
 from pathlib import Path
-from types import ModuleType
 
+import av
 import numpy as np
 
 from mg.errors import InputError
-from mg.files import require_file
-from mg.io.video import Video
+from mg.io import decord_process
+from mg.io.index import STORE, Index, checksum
+from mg.io.reader import Video
 
-
-@dataclass(frozen=True)
-class _Known:
-    """What one look into a file has told: its frames, and their shape if decord may be used for it."""
-
-    frames: int
-    decord_shape: tuple[int, int, int] | None
-
-
-_known: dict[tuple[str, int, int], _Known] = {}  # by path, time of change and bytes
+_CHUNK = 16  # frames that are compared at once
+# What is tried in turn: how many key frames before the nearest, whether pictures may be left out that are not needed.
+_WAYS = ((0, True), (0, False), (1, False), (3, False))
 
 
 def read_frames_at(path: Path | str, indices: Sequence[int]) -> np.ndarray:
-    """Frames by number, in the order asked for, (N, H, W, 3) uint8 RGB, upright.
+    """Frames by number, in the order asked for, (N, H, W, 3) uint8 RGB, as they are meant to be seen.
 
-    Raises InputError for an unreadable file or a number that is not there.
+    Raises InputError for a file that cannot be decoded to its end, or a number that is not there.
     """
-    return read_chosen(path, lambda frames: indices)
+    return read_chosen(path, lambda index: indices)
 
 
-def read_chosen(path: Path | str, choose: Callable[[int], Sequence[int]]) -> np.ndarray:
-    """Frames whose numbers `choose` takes from how many there are; otherwise as `read_frames_at`.
+def read_chosen(
+    path: Path | str, choose: Callable[[Index], Sequence[int]], folder: Path | None = None, decord: bool = False
+) -> np.ndarray:
+    """Frames whose numbers `choose` takes from what is there; otherwise as `read_frames_at`.
 
-    A file is opened once; when it is first read in a process, once by PyAV and once by decord where there is one.
+    The first reading in a process decodes the file to its end; the others what they need. folder: where that is noted
+    for other processes; None keeps it in memory. decord: let decord read files of which it gave every frame right.
     """
-    path = require_file(path, "a video")
-    stat = path.stat()
-    key = (str(path), stat.st_mtime_ns, stat.st_size)
-    if key not in _known:
-        return _read_first(path, key, choose)
-    known = _known[key]
-    wanted = _numbers(path, choose(known.frames))
-    reader = None if known.decord_shape is None else _open_with_decord(path)
-    frames = None if reader is None else _read_with_decord(path, reader, wanted, known.decord_shape)
-    if frames is not None:
-        return frames
-    with Video(path) as video:
-        return _pick(path, video.frames(), wanted)
+    with Video(path, threads="NONE") as video:
+        index = STORE.find(video, folder)
+        wanted = [operator.index(number) for number in choose(index)]
+        if not wanted or min(wanted) < 0:
+            raise InputError(f"frames {wanted[:5]} of '{path}': give one or more numbers, counted from 0")
+        if max(wanted) >= index.frames:
+            missing = next(number for number in wanted if number >= index.frames)
+            raise InputError(f"'{path}' has {index.frames} frames, so there is no frame {missing} (they count from 0)")
+        if decord and index.decord_agrees is None:
+            index.decord_agrees = _decord_agrees(video, index.frames)
+            STORE.keep(video, index, folder)
+            video.reopen()
+        frames = decord_process.read(video.path, wanted) if decord and index.decord_agrees else None
+        if frames is not None:
+            return frames
+        found = _window(video, index, set(wanted))
+        return np.stack([found[number] for number in wanted])
 
 
-def _read_first(path: Path, key: tuple[str, int, int], choose: Callable[[int], Sequence[int]]) -> np.ndarray:
-    """Count frames and find out whether decord may be used, and read, with the same opening."""
-    with Video(path) as video:
-        count, frames = video.count(), video.frames()
-        first = next(frames)
-        reader = _open_with_decord(path)
-        shape = _shape_if_it_agrees(reader, first, count)
-        _known[key] = _Known(count, shape)
-        wanted = _numbers(path, choose(count))
-        found = None if shape is None else _read_with_decord(path, reader, wanted, shape)
-        return _pick(path, chain([first], frames), wanted) if found is None else found
+def _decord_agrees(video: Video, count: int) -> bool:
+    """Whether decord gives every frame as PyAV does, to one level in the mean; backwards, so that it seeks."""
+    frames = video.frames()
+    for first in range(0, count, _CHUNK):
+        ours = np.stack(list(islice(frames, _CHUNK)))[::-1]
+        theirs = decord_process.read(video.path, range(first, first + len(ours))[::-1])
+        if theirs is None or theirs.shape != ours.shape:
+            return False
+        if np.abs(ours.astype(np.int16) - theirs).mean((1, 2, 3)).max() > 1:
+            return False
+    return True
 
 
-def _numbers(path: Path, indices: Sequence[int]) -> list[int]:
-    wanted = [operator.index(index) for index in indices]
-    if not wanted or min(wanted) < 0:
-        raise InputError(f"frames {wanted[:5]} of '{path}': give one or more numbers, counted from 0")
-    return wanted
+def _window(video: Video, index: Index, wanted: set[int]) -> dict[int, np.ndarray]:
+    """Frames by number, by the first way that gives the right ones."""
+    while index.is_ordered and index.way < len(_WAYS):
+        found = _from_key(video, index, wanted, *_WAYS[index.way])
+        if len(found) == len(wanted):
+            return found
+        index.way += 1
+        video.reopen()
+    found = _picked(video, index, enumerate(video.pictures()), wanted)
+    if len(found) < len(wanted):
+        raise InputError(f"'{video.path}' does not give the same pictures twice; it is damaged, or is being written")
+    return found
 
 
-def _pick(path: Path, frames: Iterator[np.ndarray], wanted: list[int]) -> np.ndarray:
-    last, found = max(wanted), {}
-    for index, frame in enumerate(frames):
-        if index in wanted:
-            found[index] = frame
-        if index == last:
+def _from_key(video: Video, index: Index, wanted: set[int], back: int, leave_out: bool) -> dict[int, np.ndarray]:
+    """Frames by number, those that come out right; decoding begins `back` key frames before the last one that is not
+    behind them."""
+    first = min(wanted)
+    keys = np.flatnonzero(index.keys[: first + 1])[: -back or None]
+    start = int(index.stamps[keys[-1]]) if len(keys) > 1 else None
+    pictures = video.pictures_from(start, int(index.stamps[first]) if leave_out else None)
+    try:
+        return _picked(video, index, ((index.number_at(picture.pts), picture) for picture in pictures), wanted)
+    except InputError:
+        return {}
+
+
+def _picked(
+    video: Video, index: Index, numbered: Iterator[tuple[int, av.VideoFrame]], wanted: set[int]
+) -> dict[int, np.ndarray]:
+    """Frames by number, without those that are not what the index says; nothing is decoded beyond the last one."""
+    found, last = {}, max(wanted)
+    for number, picture in numbered:
+        if number in wanted and checksum(picture) == index.sums[number]:
+            found[number] = video.rgb(picture)
+        if number >= last:
             break
-    _require_indices(path, wanted, index + 1)
-    return np.stack([found[index] for index in wanted])
-
-
-@cache
-def _decord() -> ModuleType | None:
-    """decord, or None where it is not installed."""
-    try:
-        import_module("mindspore")  # first: a process that loads decord before MindSpore aborts
-        return import_module("decord")
-    except ImportError:
-        return None
-
-
-def _open_with_decord(path: Path):
-    """A decord.VideoReader, or None where decord is missing or fails."""
-    if _decord() is None:
-        return None
-    try:
-        return _decord().VideoReader(str(path), num_threads=1)
-    except Exception:  # decord raises its own error and, for some files, RuntimeError
-        return None
-
-
-def _read_with_decord(path: Path, reader, wanted: list[int], shape: tuple[int, int, int]) -> np.ndarray | None:
-    """None where decord fails: PyAV then says why, or manages."""
-    _require_indices(path, wanted, len(reader))
-    try:
-        frames = reader.get_batch(wanted).asnumpy()
-    except Exception:  # decord raises its own error and, for some files, RuntimeError
-        return None
-    # decord lets a later frame have another size than the first, and then gives all of them that size.
-    return frames if frames.shape[1:] == shape else None
-
-
-def _shape_if_it_agrees(reader, reference: np.ndarray, count: int) -> tuple[int, int, int] | None:
-    """The shape of a frame if decord sees `count` frames, and the first one to one level in the mean, as PyAV."""
-    if reader is None:
-        return None
-    try:
-        first = reader[0].asnumpy()
-    except Exception:  # decord raises its own error and, for some files, RuntimeError
-        return None
-    if len(reader) != count or first.shape != reference.shape:
-        return None
-    difference = float(np.abs(reference.astype(np.int16) - first).mean())
-    return first.shape if difference <= 1.0 else None
-
-
-def _require_indices(path: Path, wanted: list[int], frames: int):
-    missing = [index for index in wanted if index >= frames]
-    if missing:
-        raise InputError(f"'{path}' has {frames} frames, so there is no frame {missing[0]} (they count from 0)")
+    return found

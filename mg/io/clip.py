@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import chain, count, islice
-from math import ceil
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +18,9 @@ from mg.files import files_below
 from mg.io import image, video
 from mg.io.frames import SIDES, covering_size, crop, resize_and_crop
 from mg.io.image import read_image
-from mg.io.video import Video
+from mg.io.index import STORE
+from mg.io.reader import Video
+from mg.io.timing import Timing, even_timing
 
 MEDIA = video.SUFFIXES + image.SUFFIXES
 MOST_FPS = 1000
@@ -30,8 +31,9 @@ class Sampling:
     """What is taken of each clip, in this order.
 
     sample_fps: the frame that is shown at each 1/sample_fps seconds: a video that is slower repeats frames, a faster
-        one drops some; None takes every frame. stride: every so many-th of these. num_frames: so many from the start;
-        None takes all. None of them concerns images.
+        one drops some; None takes every frame. stride: every so many-th of these, in time if the rate varies: what is
+        shown at so many mean frames' distance. num_frames: so many from the start; None takes all. None of them
+        concerns images.
     image_size: (height, width) to scale to and crop from the centre; None keeps the size. Or, instead of it,
     resolution: scale to this length of the shorter side; crop_size: cut this square out of the centre.
     """
@@ -73,13 +75,18 @@ class Sampling:
             raise InputError(f"frames of {width}x{height} are smaller than crop_size={self.crop_size}; use resolution")
         return crop(frame, self.crop_size, self.crop_size)
 
-    def fps(self, fps: Fraction) -> Fraction:
-        """Frames that are taken a second of a video of `fps`."""
-        return (fps if self.sample_fps is None else Fraction(self.sample_fps)) / self.stride
-
-    def count(self, frames: int) -> int:
-        """How many frames are taken of so many that `sample_fps` leaves."""
-        return min(-(-frames // self.stride), self.num_frames or frames)
+    def taken(self, timing: Timing) -> tuple[list[int], Timing]:
+        """Numbers of the frames that are taken of a video, rising, and when they are shown."""
+        fps = self.sample_fps
+        if fps is None and self.stride > 1 and not timing.even:
+            fps = timing.fps
+        if fps is not None:
+            numbers = timing.shown_at(Fraction(fps))[:: self.stride][: self.num_frames]
+            return numbers, even_timing(len(numbers), Fraction(fps) / self.stride)
+        numbers = list(range(0, timing.frames, self.stride))[: self.num_frames]
+        if timing.even:
+            return numbers, even_timing(len(numbers), timing.fps / self.stride)
+        return numbers, Timing(timing.times[: len(numbers) + 1], False)
 
 
 @dataclass(frozen=True)
@@ -87,20 +94,22 @@ class Clip:
     """A file that is open.
 
     frames: what is taken, (H, W, 3) uint8 each, read as it is asked for, once. size: their (height, width).
-    total: about how many are taken, of about `in_file`: packets of the file are counted, one a frame.
-    fps: frames taken a second; None of an image.
+    total: how many are taken.
+    fps: frames taken a second, in the mean if they vary; None of an image. times: of frames whose rate varies, when
+    each begins to be shown, in seconds from the first on, and last when the last one ends.
     """
 
     path: Path
     frames: Iterator[np.ndarray]
     size: tuple[int, int]
     total: int
-    in_file: int
     fps: Fraction | None
+    times: tuple[Fraction, ...] | None = None
 
 
 def open_clip(path: Path | str, sampling: Sampling = Sampling()) -> Clip:
-    """Open a video or an image, once; only its first frame is decoded, the others as they are asked for.
+    """Open a video or an image, once. A video is decoded through first, unless it was before in this process, or as far
+    as it is needed; then frame by frame, as they are asked for.
 
     It is closed when the last frame was taken, or `frames` is dropped. Raises InputError for a file that cannot be
     read; `frames` does for damage that shows later.
@@ -108,36 +117,20 @@ def open_clip(path: Path | str, sampling: Sampling = Sampling()) -> Clip:
     path = Path(path)
     if is_image(path):
         frame = sampling.sized(read_image(path))
-        return Clip(path, iter([frame]), frame.shape[:2], 1, 1, None)
+        return Clip(path, iter([frame]), frame.shape[:2], 1, None)
     video = Video(path)
-    fps, in_file, shown = sampling.fps(video.fps), video.count(), _shown(video, sampling)
-    total = sampling.count(in_file if shown is None else len(shown))
-    frames = _taken(video, shown, sampling)
+    start = sampling.num_frames if sampling.sample_fps is None and sampling.stride == 1 else None
+    index = STORE.find(video, frames=start)
+    numbers, timing = sampling.taken(index.timing(path, start))
+    frames = _taken(video, numbers, sampling)
     first = next(frames)
-    return Clip(path, chain([first], frames), first.shape[:2], total, in_file, fps)
+    times = None if timing.even else timing.times
+    return Clip(path, chain([first], frames), first.shape[:2], len(numbers), timing.fps, times)
 
 
 def read_clip(path: Path | str, sampling: Sampling) -> np.ndarray:
-    """(T, H, W, 3) uint8: all frames that are taken, in memory; nothing is read of a video beyond the last of them.
-
-    Raises InputError as `open_clip` and its frames do.
-    """
-    path = Path(path)
-    if is_image(path):
-        return sampling.sized(read_image(path))[None]
-    video = Video(path)
-    return np.stack(list(_taken(video, _shown(video, sampling), sampling)))
-
-
-def shown_at(times: Sequence[Fraction], sample_fps: Fraction) -> list[int]:
-    """Numbers of the frames that are shown at k / sample_fps seconds, for k = 0, 1, ... until the last one ends.
-
-    times: when each frame begins, and last when the last one ends; the first at 0.
-    """
-    numbers = []
-    for number, end in enumerate(times[1:]):
-        numbers += [number] * (ceil(end * sample_fps) - len(numbers))
-    return numbers
+    """(T, H, W, 3) uint8: all frames that are taken, in memory. Raises InputError as `open_clip` and its frames do."""
+    return np.stack(list(open_clip(path, sampling).frames))
 
 
 def is_video(path: Path) -> bool:
@@ -168,28 +161,22 @@ def find_media(source: Path | str, leave_out: Path | str) -> list[Path]:
     skipped = Path(leave_out).resolve()
     if skipped == source.resolve() or skipped in source.resolve().parents:
         raise InputError(f"results cannot go to '{leave_out}': it holds the input; name another output folder")
-    found = [path for path in files_below(source, MEDIA) if skipped not in path.resolve().parents]
+    found = [path for path in files_below(source, MEDIA, tell=True) if skipped not in path.resolve().parents]
     if not found:
         raise InputError(f"folder '{source}' holds no media; put {known} there")
     return found
 
 
-def _shown(video: Video, sampling: Sampling) -> list[int] | None:
-    """Numbers of the frames that `sample_fps` leaves; None if these are all."""
-    return None if sampling.sample_fps is None else shown_at(video.times(), sampling.sample_fps)
-
-
-def _taken(video: Video, shown: list[int] | None, sampling: Sampling) -> Iterator[np.ndarray]:
-    """What is taken of the frames whose numbers are `shown`, sized. Without num_frames the file is read to its end."""
-    numbers = count(0, sampling.stride) if shown is None else iter(shown[:: sampling.stride])
+def _taken(video: Video, numbers: list[int], sampling: Sampling) -> Iterator[np.ndarray]:
+    """The frames of these rising numbers, each as often as its number comes, sized; nothing is decoded beyond them."""
+    waiting = iter(numbers)
+    number = next(waiting, None)
     with video:
-        yield from map(sampling.sized, islice(_numbered(video.frames(), numbers), sampling.num_frames))
-
-
-def _numbered(frames: Iterator[np.ndarray], numbers: Iterator[int]) -> Iterator[np.ndarray]:
-    """The frames of these rising numbers, each as often as its number comes; fewer where there are fewer frames."""
-    number = next(numbers, None)
-    for index, frame in enumerate(frames):
-        while number == index:
-            yield frame
-            number = next(numbers, None)
+        for count, picture in enumerate(video.pictures()):
+            if count == number:
+                frame = sampling.sized(video.rgb(picture))
+            while count == number:
+                yield frame
+                number = next(waiting, None)
+            if number is None:
+                return

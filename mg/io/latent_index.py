@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
 from mg.errors import InputError
 from mg.files import files_below, require_file, whole_file
 from mg.io.latents import FAMILY, SUFFIX, read_header
+
+logger = logging.getLogger(__name__)
 
 INDEX = "index.json"
 _NEEDED = {"file", "shape", "weights_sha256"}
@@ -26,10 +29,17 @@ def find_latents(folder: Path | str, suffixes: tuple[str, ...] = (SUFFIX,)) -> l
 
 
 def write_index(folder: Path | str) -> list[dict[str, Any]]:
-    """Write the index of a cache, a row for every file in it; returns the rows."""
+    """Write the index of a cache, a row for every file of latents in it; returns the rows.
+
+    A file that is none of ours, or damaged, is named in the log and left out.
+    """
     rows = []
     for path in find_latents(folder):
-        header, shape = read_header(path)
+        try:
+            header, shape = read_header(path)
+        except InputError as error:
+            logger.warning("left out of the index of '%s': %s", folder, error)
+            continue
         row = {"file": path.relative_to(folder).as_posix(), "source": header.source, "shape": list(shape)}
         recorded = ("frames", "height", "width", "fps", "weights_sha256")
         rows.append({**row, **{field: getattr(header, field) for field in recorded}})

@@ -1,12 +1,14 @@
-"""Video files: read from start to end as upright RGB frames, written as H.264 MP4."""
+"""Video files: read from start to end as frames, written as H.264 MP4."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import chain
+from itertools import count
+from math import ceil
 from pathlib import Path
 
 import av
@@ -15,17 +17,22 @@ from av.error import FFmpegError
 from av.video.reformatter import ColorRange, Colorspace
 
 from mg.errors import InputError
-from mg.files import require_file, whole_file
+from mg.files import whole_file
+from mg.io.index import STORE
+from mg.io.reader import Video
 
 SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".gif", ".mpg", ".mpeg", ".ts", ".wmv", ".flv", ".ogv")
+SUFFIXES += (".mts", ".m2ts", ".3gp", ".3g2", ".mxf", ".vob", ".asf", ".divx", ".f4v", ".qt", ".m2v", ".m1v", ".mpe")
+SUFFIXES += (".m2t", ".tod", ".dv", ".y4m", ".ivf", ".nut", ".wtv", ".rm", ".rmvb", ".264", ".h264", ".265", ".h265")
+SUFFIXES += (".hevc", ".obu", ".apng")
 _BT709 = 1
 _MOST = 2**31 - 1
-_LONG_AGO = -(2**40)  # microseconds; before whatever a file begins with
+_CLOCK = Fraction(1, 90_000)  # of files whose rate varies
 
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a video shows: displayed size, mean frame rate, and the number of packets in the file, one a frame."""
+    """What a video shows: size, frames a second (in the mean, if they vary), and how many frames there are."""
 
     width: int
     height: int
@@ -33,158 +40,45 @@ class VideoInfo:
     frames: int
 
 
-class Video:
-    """A video file that is open: its largest video stream, read once from start to end; a context that closes it.
-
-    Raises InputError for a file that is missing, empty, foreign, or without video (a cover picture is none).
-    """
-
-    def __init__(self, path: Path | str):
-        self.path = require_file(path, "a video")
-        self._packets: list[tuple[int | None, int | None]] | None = None  # (pts, duration) of each
-        self._begun: list[av.Packet] = []  # read, and still to be decoded
-        self._open()
-
-    @property
-    def fps(self) -> Fraction:
-        """Mean frame rate. Raises InputError for a file that does not say."""
-        fps = self._stream.average_rate or self._stream.guessed_rate
-        if not fps:
-            raise InputError(f"'{self.path}' does not say its frame rate; convert it to MP4 first")
-        return Fraction(fps)
-
-    def count(self) -> int:
-        """How many frames there are: packets are counted, one a frame, and not decoded. To be asked before `frames`.
-
-        Headers lie, so the file is read through, and then from its start again.
-        """
-        if self._packets is None:
-            self._packets, first = [], None
-            with _readable(self.path):
-                for packet in self._container.demux(self._stream):
-                    first = first or _place(packet)
-                    if packet.size > 0 and not packet.is_discard:
-                        self._packets.append((packet.pts, packet.duration))
-                self._rewind(first)
-        return len(self._packets)
-
-    def times(self) -> list[Fraction]:
-        """When each frame begins to be shown, in seconds from the first on, and last when the last one ends.
-
-        To be asked before `frames`. Times that are even but for rounding to the file's clock come as even ones.
-        """
-        count, fps, tick = self.count(), self.fps, self._stream.time_base
-        even = [number / fps for number in range(count + 1)]
-        stamps = sorted(pts for pts, _ in self._packets if pts is not None)
-        if len(set(stamps)) < count or not count:
-            return even
-        times = [(pts - stamps[0]) * tick for pts in stamps]
-        if all(abs(time - expected) < tick for time, expected in zip(times, even)):
-            return even
-        last = dict(self._packets)[stamps[-1]]
-        return [*times, times[-1] + (last * tick if last else 1 / fps)]
-
-    def frames(self) -> Iterator[np.ndarray]:
-        """The frames, one at a time, once, each (H, W, 3) uint8 RGB, upright.
-
-        Raises InputError for a truncated file or damage inside, when it is reached.
-        """
-        count, packets, shape = 0, 0, None
-        self._stream.thread_type = "AUTO"
-        with _readable(self.path):
-            for packet in chain(self._begun, self._container.demux(self._stream)):
-                packets += packet.size > 0
-                if packet.is_corrupt:
-                    raise InputError(
-                        f"'{self.path}' is truncated or damaged after frame {count}; copy or download it again"
-                    )
-                for frame in packet.decode():
-                    pixels = _upright_rgb(frame)
-                    shape = shape or pixels.shape
-                    self._require_shape(pixels, shape, count)
-                    count += 1
-                    yield pixels
-        # An MP4 lists its packets, also those that an edit list keeps from being shown.
-        promised = self._stream.frames if "mp4" in self._container.format.name else 0
-        if count == 0:
-            raise InputError(f"'{self.path}' holds no frame that can be decoded; copy or download it again")
-        if packets < promised:
-            raise InputError(f"'{self.path}' ends after {packets} of {promised} packets; copy or download it again")
-
-    def close(self) -> None:
-        """Close the file; no frame can be read any more."""
-        self._container.close()
-
-    def __enter__(self) -> Video:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
-
-    def _open(self):
-        with _readable(self.path):
-            self._container = av.open(str(self.path.absolute()), metadata_errors="replace")
-        streams = [s for s in self._container.streams.video if s.codec_context is not None]
-        streams = [s for s in streams if not s.disposition & av.stream.Disposition.attached_pic]
-        if not streams:
-            self.close()
-            raise InputError(f"'{self.path}' has no video stream that can be decoded; give a video or an image")
-        self._stream = max(streams, key=lambda s: s.width * s.height)
-
-    def _rewind(self, first: tuple[int | None, ...] | None):
-        """Go back to the packet that came `first`; a file that cannot be wound back is opened anew."""
-        for offset, stream in ((first[0] if first else None, self._stream), (_LONG_AGO, None)):
-            try:
-                self._container.seek(offset or 0, stream=stream)
-                packet = next(self._container.demux(self._stream))
-            except FFmpegError:
-                continue
-            if _place(packet) == first:
-                self._begun = [packet]
-                return
-        self.close()
-        self._open()
-
-    def _require_shape(self, pixels: np.ndarray, shape: tuple[int, ...], count: int):
-        if pixels.shape != shape:
-            raise InputError(
-                f"'{self.path}' changes its size from {shape[1]}x{shape[0]} to {pixels.shape[1]}x{pixels.shape[0]} "
-                f"at frame {count}; cut or convert it to one size"
-            )
-
-
 def probe(path: Path | str) -> VideoInfo:
-    """Look into a video without decoding more than its first frame.
-
-    Frames are counted in the file: headers lie. Raises InputError for a file that is no readable video.
-    """
+    """What is in a video, found by decoding it. Raises InputError for a file that is no readable video."""
     with Video(path) as video:
-        fps, frames = video.fps, video.count()
+        index = STORE.find(video)
         height, width, _ = next(video.frames()).shape
-    return VideoInfo(width, height, fps, frames)
+    return VideoInfo(width, height, index.timing(video.path).fps, index.frames)
 
 
 def read_frames(path: Path | str) -> Iterator[np.ndarray]:
-    """The frames of the largest video stream, one at a time, each (H, W, 3) uint8 RGB, upright.
+    """The frames of the largest video stream, one at a time, each (H, W, 3) uint8 RGB, as they are meant to be seen.
 
-    Raises InputError for a missing, empty, truncated or foreign file; for damage inside, when it is reached.
+    Raises InputError for a missing, empty or foreign file, and for damage when it is reached.
     """
     with Video(path) as video:
         yield from video.frames()
 
 
 @contextmanager
-def write_video(path: Path | str, fps: Fraction, crf: float = 16) -> Iterator[VideoWriter]:
+def write_video(
+    path: Path | str,
+    fps: Fraction,
+    crf: float = 16,
+    times: Sequence[Fraction] | None = None,
+    output_fps: Fraction | None = None,
+) -> Iterator[VideoWriter]:
     """Yield a writer for an H.264 MP4 that browsers play. The file gets its name only when the block ends well.
 
-    fps: constant frame rate. crf: x264's constant rate factor, 0 (lossless) to 51, in fractions too.
+    fps: constant frame rate. crf: x264's constant rate factor, 0 (lossless) to 51, in fractions too. times: instead of
+    a constant rate, when each frame begins to be shown, in seconds from 0 on, and last when the last one ends.
+    output_fps: write what is shown at so many frames a second, a constant rate: frames repeat or are left out.
     """
-    if not isinstance(fps, (int, Fraction)) or fps <= 0:
-        raise InputError(f"fps={fps!r} must be a positive whole number or Fraction")
-    if max(Fraction(fps).as_integer_ratio()) > _MOST:
-        raise InputError(f"fps={fps} cannot be stored: numerator and denominator go up to {_MOST}; use another rate")
+    for rate in (fps, output_fps or fps):
+        _check_rate(rate)
     with whole_file(path) as part:
-        writer = VideoWriter(part, fps, crf)
+        ends = iter(times[1:]) if times is not None else (number / Fraction(fps) for number in count(1))
+        if output_fps is not None:
+            writer = VideoWriter(part, output_fps, crf, ends=ends)
+        else:
+            writer = VideoWriter(part, fps, crf, times)
         try:
             yield writer
             writer.finish()
@@ -195,27 +89,35 @@ def write_video(path: Path | str, fps: Fraction, crf: float = 16) -> Iterator[Vi
 class VideoWriter:
     """Encodes frames into a file; made by `write_video`.
 
+    ends: when each frame that comes ends, if it is written as often as it is shown at `fps`.
     Frames of even size are stored as 4:2:0. 4:2:0 cannot hold an odd width or height, so these are stored as 4:4:4,
     which keeps the size exact.
     """
 
-    def __init__(self, path: Path, fps: Fraction, crf: float):
+    def __init__(
+        self,
+        path: Path,
+        fps: Fraction,
+        crf: float,
+        times: Sequence[Fraction] | None = None,
+        ends: Iterator[Fraction] | None = None,
+    ):
         self.container = av.open(str(path.absolute()), "w", format="mp4", options={"movflags": "+faststart"})
-        self.stream = self.container.add_stream("libx264", rate=fps, options={"crf": str(crf)})
-        self.shape = None
+        # Where times vary, decoding goes in the order of showing, or the last frame's length would be lost.
+        options = {"crf": str(crf), **({} if times is None else {"bf": "0"})}
+        self.stream = self.container.add_stream("libx264", rate=fps, options=options)
+        self.stamps = None if times is None else [round(time / _CLOCK) for time in times]
+        self.fps, self.ends, self.shape, self.count = Fraction(fps), ends, None, 0
 
     def write(self, frame: np.ndarray) -> None:
-        """Append one frame, (H, W, 3) uint8 RGB; all must have the shape of the first."""
+        """Append one frame, (H, W, 3) uint8 RGB, as often as it is shown; all must have the shape of the first."""
         if self.shape is None:
             self._start(frame)
         if frame.shape != self.shape:
             raise InputError(f"a frame has shape {frame.shape}, but the video's first had {self.shape}")
-        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
-        # Both tables are named because older PyAV sets neither when they are the same.
-        picture = picture.reformat(
-            format=self.stream.pix_fmt, src_colorspace=Colorspace.ITU601, dst_colorspace=Colorspace.ITU709
-        )
-        self._encode(picture)
+        copies = 1 if self.ends is None else ceil(next(self.ends) * self.fps) - self.count
+        for _ in range(copies):
+            self._append(frame)
 
     def finish(self) -> None:
         """Write what the encoder still holds."""
@@ -223,9 +125,26 @@ class VideoWriter:
             raise InputError("a video was to be written, but there was no frame")
         self._encode(None)
 
+    def _append(self, frame: np.ndarray):
+        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+        # Both tables are named because older PyAV sets neither when they are the same.
+        picture = picture.reformat(
+            format=self.stream.pix_fmt, src_colorspace=Colorspace.ITU601, dst_colorspace=Colorspace.ITU709
+        )
+        if self.stamps is not None:
+            if self.count + 1 >= len(self.stamps):
+                raise InputError(f"frame {self.count} of a video was to be written, but only {self.count} have times")
+            picture.pts, picture.time_base = self.stamps[self.count], _CLOCK
+        self.count += 1
+        self._encode(picture)
+
     def _encode(self, picture: av.VideoFrame | None):
         try:
-            self.container.mux(self.stream.encode(picture))
+            for packet in self.stream.encode(picture):
+                if self.stamps is not None:
+                    number = bisect_left(self.stamps, packet.pts)
+                    packet.duration = self.stamps[number + 1] - self.stamps[number]
+                self.container.mux(packet)
         except FFmpegError as error:
             if isinstance(error, OSError):
                 raise
@@ -239,30 +158,14 @@ class VideoWriter:
         self.stream.width, self.stream.height = width, height
         self.stream.pix_fmt = "yuv444p" if height % 2 or width % 2 else "yuv420p"
         context = self.stream.codec_context
+        if self.stamps is not None:
+            context.time_base = _CLOCK
         context.colorspace = context.color_primaries = context.color_trc = _BT709
         context.color_range = ColorRange.MPEG
 
 
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """Say what FFmpeg cannot do with a file in our words."""
-    try:
-        yield
-    except FFmpegError as error:
-        raise InputError(
-            f"'{path}' cannot be read as a video ({error.strerror}); it is damaged or of another kind"
-        ) from None
-
-
-def _place(packet: av.Packet) -> tuple[int | None, ...]:
-    """What tells a packet from the others of its file."""
-    return packet.dts, packet.pts, packet.pos, packet.size
-
-
-def _upright_rgb(frame: av.VideoFrame) -> np.ndarray:
-    if frame.colorspace == _BT709:
-        # Both tables are named because older PyAV sets neither when they are the same.
-        frame_rgb = frame.reformat(format="rgb24", src_colorspace=Colorspace.ITU709, dst_colorspace=Colorspace.ITU601)
-    else:
-        frame_rgb = frame.reformat(format="rgb24")
-    return np.ascontiguousarray(np.rot90(frame_rgb.to_ndarray(), frame.rotation // 90))
+def _check_rate(fps: Fraction):
+    if not isinstance(fps, (int, Fraction)) or fps <= 0:
+        raise InputError(f"fps={fps!r} must be a positive whole number or Fraction")
+    if max(Fraction(fps).as_integer_ratio()) > _MOST:
+        raise InputError(f"fps={fps} cannot be stored: numerator and denominator go up to {_MOST}; use another rate")

@@ -12,7 +12,10 @@ from mg.errors import InputError
 # other end: the number of the last `up` level minus n.
 Rules = Sequence[tuple[str, str]]
 
-_PREFERRED = "diffusion_pytorch_model.safetensors"
+# diffusers' name, its list of shards, a variant such as fp16, and then whatever there is.
+_IN_FOLDERS = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.safetensors.index*.json")
+_IN_FOLDERS += ("diffusion_pytorch_model.*.safetensors", "*.safetensors", "*.bin", "*.pt", "*.pth")
+_SHARD = re.compile(r"-\d+-of-\d+\.")
 
 
 def to_ours(names: Collection[str], rules: Rules) -> dict[str, str]:
@@ -44,16 +47,23 @@ def below(prefix: str, names: Iterable[str]) -> dict[str, str]:
 
 
 def find_file(source: Path | str) -> Path:
-    """The weights file that is meant: `source` itself, or, of a folder, diffusers' file or the only .safetensors file.
+    """The weights file that is meant: `source` itself, or what a folder has one of, the first of `_IN_FOLDERS` that
+    there is; of a folder without weights, what its subfolder `vae` has, as that of a pipeline of diffusers.
 
     Raises InputError for a folder with none or several.
     """
     source = Path(source)
     if not source.is_dir():
         return source
-    files = sorted(source.glob("*.safetensors"))
-    if source / _PREFERRED in files:
-        return source / _PREFERRED
-    if len(files) != 1:
-        raise InputError(f"folder '{source}' holds {len(files)} .safetensors files; name the one that is meant")
-    return files[0]
+    for pattern in _IN_FOLDERS:
+        found = [path for path in sorted(source.glob(pattern)) if not _SHARD.search(path.name)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            names = ", ".join(path.name for path in found[:5])
+            raise InputError(
+                f"folder '{source}' holds {len(found)} weights files ({names}); name the one that is meant"
+            )
+    if (source / "vae").is_dir():
+        return find_file(source / "vae")
+    raise InputError(f"folder '{source}' holds no weights file (.safetensors, .bin, .pt, .pth); name one")

@@ -23,7 +23,7 @@ import numpy as np
 from mg.errors import InputError
 from mg.files import require_file
 
-SUFFIXES = (".pth", ".pt")
+SUFFIXES = (".pth", ".pt", ".bin")
 _STREAM_MAGIC = 0x1950A86A20F9469CFC6C
 _STREAM_PROTOCOL = 1001
 # bfloat16 is the upper half of an fp32 number; NumPy has no such type.
@@ -66,8 +66,14 @@ class _Unpickler(pickle.Unpickler):
         return _Storage(key, dtype, count)
 
 
+def is_torch_file(path: Path) -> bool:
+    """Whether a file begins like one of the two formats, whatever it is called."""
+    with open(path, "rb") as file:
+        return file.read(2) in (b"PK", b"\x80\x02")
+
+
 def read(path: Path | str) -> dict[str, np.ndarray]:
-    """The tensors of a state dict saved with torch.save, by name, in fp32.
+    """The tensors of a state dict saved with torch.save, by name, in fp32; of a checkpoint, those under `state_dict`.
 
     Raises InputError for another kind of file, a damaged one, or one that holds more than floating tensors.
     """
@@ -120,6 +126,8 @@ def _require_little_endian(found: bool) -> None:
 
 
 def _stored(state: object) -> Mapping[str, _StoredTensor]:
+    if isinstance(state, Mapping) and isinstance(state.get("state_dict"), Mapping):
+        state = state["state_dict"]
     if not isinstance(state, Mapping):
         raise InputError(f"it holds a {type(state).__name__}, not tensors by name")
     wrong = [name for name, value in state.items() if not (isinstance(name, str) and isinstance(value, _StoredTensor))]

@@ -1,8 +1,8 @@
 """Weights files: what is in them, strict assignment, whole-file writing. For every family of models.
 
-Two formats, told apart by suffix: `.safetensors` (fp32, fp16 or bf16) and MindSpore's `.ckpt`. Both carry a header,
-JSON under the metadata key `mg`, by which a model is rebuilt from the file alone: its family, its configuration, and
-what was left out because it is still at its start. One key, so that equal weights make equal files.
+Two formats are written, told apart by suffix: `.safetensors` (fp32, fp16 or bf16) and MindSpore's `.ckpt`. Both carry
+a header, JSON under the metadata key `mg`, by which a model is rebuilt from the file alone: its family, its
+configuration, and what was left out because it is still at its start. One key, so that equal weights make equal files.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from mg.errors import InputError
-from mg.files import require_file, whole_file
+from mg.files import require_file, shards, whole_file
+from mg.models import torch_file
 
 _HEADER_KEY, _CHECKSUM = "mg", "checksum"
 _FLOATING = ("F16", "BF16", "F32", "F64", "Float16", "BFloat16", "Float32", "Float64")
@@ -31,7 +32,8 @@ STORAGE_DTYPES = {"fp32": ms.float32, "fp16": ms.float16, "bf16": ms.bfloat16}
 class TensorFile(Mapping):
     """An opened weights file: a mapping from names to fp32 arrays, whatever type is stored, with its `header`.
 
-    The header is empty for a file that is not ours.
+    The header is empty for a file that is not ours: PyTorch's state dicts are read too, and the shards that an index
+    lists, as one file.
 
     A safetensors file is read one tensor at a time, so a large file costs no more memory than what is taken from it.
     verify: compare the tensors with the checksum in the header, if there is one.
@@ -40,13 +42,19 @@ class TensorFile(Mapping):
 
     def __init__(self, path: Path | str, verify: bool = True):
         self.path = require_file(path, "a weights file")
-        if self.path.suffix == ".safetensors":
+        if parts := shards(self.path):
+            self._join(parts)
+        elif self.path.suffix == ".safetensors":
             self._open_safetensors()
+        elif self.path.suffix in torch_file.SUFFIXES or torch_file.is_torch_file(self.path):
+            self._open_torch()
         elif self.path.suffix == ".ckpt":
             self._open_ckpt()
         else:
-            raise InputError(f"'{path}': weights files end in {' or '.join(SUFFIXES)}; convert it or correct its name")
-        if verify and self.header.get(_CHECKSUM) not in (None, _checksum(self._stored, self._names)):
+            known = ", ".join((*SUFFIXES, *torch_file.SUFFIXES))
+            raise InputError(f"'{path}': weights files end in {known}; convert it or correct its name")
+        written = self.header.get(_CHECKSUM) if verify else None
+        if written is not None and written != _checksum(self._stored, self._names):
             raise _damaged(self.path, ValueError("its tensors are not those that were written"))
 
     def __getitem__(self, name: str) -> np.ndarray:
@@ -72,6 +80,19 @@ class TensorFile(Mapping):
         self.header = _parse_header(self.path, (file.metadata() or {}).get(_HEADER_KEY))
         self._stored = file.get_tensor
         self._read = lambda name: self._as_fp32(name, file.get_slice(name).get_dtype(), lambda: file.get_tensor(name))
+
+    def _join(self, parts: list[Path]):
+        """The tensors of several files as if they were of one."""
+        files = [TensorFile(part) for part in parts]
+        self._names = {name: file for file in files for name in file}
+        self.header = {}
+        self._read = lambda name: self._names[name][name]
+
+    def _open_torch(self):
+        tensors = torch_file.read(self.path)
+        self._names = dict.fromkeys(tensors)
+        self.header = {}
+        self._read = lambda name: tensors[name]
 
     def _open_ckpt(self):
         try:

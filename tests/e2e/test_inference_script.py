@@ -91,7 +91,7 @@ BAD = [
     (["--input", "none.mp4"], "no file or folder 'none.mp4'"),
     (["--input", "empty.mp4"], "is empty"),
     (["--input", "text.mp4"], "cannot be read as a video"),
-    (["--input", "cut.mp4"], "is truncated"),
+    (["--input", "cut.mp4"], "is cut off"),
     (["--input", "text.png"], "cannot be read as an image"),
     (["--input", "folder"], "holds no media"),
     (["--ckpt_path", "none.ckpt"], "no file 'none.ckpt'"),
@@ -126,7 +126,7 @@ def test_bad_input_gives_one_line_and_code_2(bad_inputs, arguments, words):
 
 def test_bad_input_in_a_process_of_its_own(bad_inputs, tmp_path):
     done = run(SCRIPT, "--input", bad_inputs / "cut.mp4", cwd=tmp_path, code=2)
-    check_one_line_error(done, "is truncated")
+    check_one_line_error(done, "is cut off")
     assert not [path for path in (tmp_path / "samples").rglob("*") if path.is_file()]
 
 

@@ -11,7 +11,7 @@ from conftest import ROOT, run
 
 RECORD = Path(__file__).with_name("tiny_first_steps.json")
 FOLDER = ROOT / "configs" / "tae" / "train" / "tiny"
-PACKAGES = ("mindspore", "numpy", "opencv-python", "av", "decord", "pillow")
+PACKAGES = ("mindspore", "numpy", "opencv-python", "av", "pillow")
 
 
 def machine():

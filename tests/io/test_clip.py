@@ -10,9 +10,12 @@ import pytest
 from openings import count_openings
 
 from mg.errors import InputError
-from mg.io.clip import Sampling, find_media, open_clip, read_clip, shown_at
+from mg.io.clip import Sampling, find_media, open_clip, read_clip
 from mg.io.image import write_image
-from mg.io.video import Video, read_frames, write_video
+from mg.io.index import STORE
+from mg.io.reader import Video
+from mg.io.timing import even_timing
+from mg.io.video import read_frames, write_video
 
 STEP = 6  # grey levels from one frame to the next
 # How to write each container, and what codec it holds.
@@ -58,24 +61,28 @@ def shown(frames):
     return [round(float(frame.mean()) / STEP) for frame in frames]
 
 
-def test_a_video_is_opened_once_and_no_frame_decoded_twice(tmp_path, monkeypatch):
+def test_a_video_is_opened_once_and_decoded_through_once_before(tmp_path, monkeypatch):
     path = write(tmp_path / "a.mp4", 20)
     counts = count_openings(monkeypatch)
     clip = open_clip(path)
-    assert (clip.fps, clip.size, clip.total, clip.in_file) == (24, (32, 48), 20, 20)
-    assert counts == {"pyav": 1, "frames": 1}
+    assert (clip.fps, clip.size, clip.total, clip.times) == (24, (32, 48), 20, None)
+    assert counts == {"pyav": 1, "decoded": 20, "frames": 1}
     assert shown(clip.frames) == list(range(20))
-    assert counts == {"pyav": 1, "frames": 20}
+    assert counts == {"pyav": 1, "decoded": 20, "frames": 20}
+    assert shown(open_clip(path).frames) == list(range(20))
+    assert counts == {"pyav": 2, "decoded": 20, "frames": 40}
 
 
 @pytest.mark.parametrize("read", [read_clip, lambda *of: list(open_clip(*of).frames)])
-def test_nothing_is_decoded_beyond_the_last_frame_that_is_taken(tmp_path, monkeypatch, read):
+def test_of_a_start_nothing_is_decoded_beyond_the_frame_behind_it(tmp_path, monkeypatch, read):
     path = write(tmp_path / "a.mp4", 20)
     counts = count_openings(monkeypatch)
+    assert shown(read(path, Sampling(num_frames=4))) == [0, 1, 2, 3]
+    assert counts == {"pyav": 1, "decoded": 5, "frames": 4}
     assert shown(read(path, Sampling(stride=3, num_frames=4))) == [0, 3, 6, 9]
-    assert counts == {"pyav": 1, "frames": 10}
+    assert counts == {"pyav": 2, "decoded": 25, "frames": 8}
     assert shown(read(path, Sampling(sample_fps=12, num_frames=4))) == [0, 2, 4, 6]
-    assert counts == {"pyav": 2, "frames": 17}
+    assert counts == {"pyav": 3, "decoded": 25, "frames": 12}
 
 
 def test_an_image_is_opened_once(tmp_path, monkeypatch):
@@ -83,19 +90,19 @@ def test_an_image_is_opened_once(tmp_path, monkeypatch):
     write_image(path, np.zeros((20, 30, 3), np.uint8))
     counts = count_openings(monkeypatch)
     clip = open_clip(path, Sampling(sample_fps=2, stride=2, num_frames=3, image_size=(16, 16)))
-    assert (clip.fps, clip.size, clip.total, clip.in_file) == (None, (16, 16), 1, 1)
+    assert (clip.fps, clip.size, clip.total) == (None, (16, 16), 1)
     assert [frame.shape for frame in clip.frames] == [(16, 16, 3)]
     assert counts == {"image": 1}
     assert read_clip(path, Sampling()).shape == (1, 20, 30, 3)
 
 
 @pytest.mark.parametrize("suffix", KINDS)
-def test_every_container_is_counted_and_read_with_one_opening(tmp_path, monkeypatch, suffix):
+def test_every_container_is_looked_through_and_read_with_one_opening(tmp_path, monkeypatch, suffix):
     path = write_as(tmp_path / f"a.{suffix}", KINDS[suffix])
     expected = list(read_frames(path))
     counts = count_openings(monkeypatch)
     with Video(path) as video:
-        assert video.count() == video.count() == 20
+        assert STORE.find(video).frames == 20
         np.testing.assert_array_equal(list(video.frames()), expected)
     assert counts["pyav"] == 1
 
@@ -104,10 +111,10 @@ def test_a_file_that_cannot_be_wound_back_is_opened_anew(tmp_path, monkeypatch):
     path = write_as(tmp_path / "a.ts", "libx264")
     expected = list(read_frames(path))
     places = count(1)
-    monkeypatch.setattr("mg.io.video._place", lambda packet: (next(places),))  # so that no packet is found again
+    monkeypatch.setattr("mg.io.reader._place", lambda packet: (next(places),))  # so that no packet is found again
     counts = count_openings(monkeypatch)
     np.testing.assert_array_equal(list(open_clip(path).frames), expected)
-    assert counts == {"pyav": 2, "frames": 20}
+    assert counts == {"pyav": 2, "decoded": 20, "frames": 20}
 
 
 def test_files_are_closed_when_the_last_frame_was_taken_or_the_clip_is_dropped(tmp_path):
@@ -128,9 +135,9 @@ def test_files_are_closed_when_the_last_frame_was_taken_or_the_clip_is_dropped(t
 )
 def test_frames_at_another_rate(tmp_path, rates, expected):
     fps, sample_fps = map(Fraction, rates)
-    assert shown_at([number / fps for number in range(7)], sample_fps) == expected
+    assert even_timing(6, fps).shown_at(sample_fps) == expected
     clip = open_clip(write(tmp_path / "a.mp4", 6, fps), Sampling(sample_fps=sample_fps))
-    assert (clip.total, clip.in_file, clip.fps) == (len(expected), 6, sample_fps)
+    assert (clip.total, clip.fps) == (len(expected), sample_fps)
     assert shown(clip.frames) == expected
 
 
@@ -169,8 +176,9 @@ def test_clocks_that_round_do_not_repeat_or_drop_frames(tmp_path, fps, suffix):
                     packet.stream = stream
                     copy.mux(packet)
     with Video(path) as video:
-        assert video.fps == fps
-        assert video.times() == [number / fps for number in range(41)]
+        timing = STORE.find(video).timing(path)
+        assert timing.even and timing.fps == fps
+        assert timing.times == tuple(number / fps for number in range(41))
     assert shown(open_clip(path, Sampling(sample_fps=fps)).frames) == list(range(40))
     assert shown(open_clip(path, Sampling(sample_fps=fps / 2)).frames) == list(range(0, 40, 2))
 
@@ -217,9 +225,8 @@ def test_damage_shows_where_it_is(tmp_path):
     content[len(content) // 2 :] = bytes(len(content) - len(content) // 2)
     path.write_bytes(content)
     assert len(read_clip(path, Sampling(num_frames=3))) == 3
-    clip = open_clip(path)
     with pytest.raises(InputError, match=r"a\.mp4.*damaged"):
-        list(clip.frames)
+        open_clip(path)
     path.write_text("no video")
     for read in (open_clip, read_clip):
         with pytest.raises(InputError, match="cannot be read as a video"):
@@ -233,6 +240,23 @@ def test_folders_are_searched_below_and_results_left_out(tmp_path):
     found = find_media(tmp_path, leave_out=tmp_path / "out")
     assert [str(path.relative_to(tmp_path)) for path in found] == ["a.PNG", "b.mp4", "sub/c.gif"]
     assert find_media(tmp_path / "b.mp4", leave_out=tmp_path) == [tmp_path / "b.mp4"]
+
+
+def test_links_to_folders_are_followed_once_and_what_is_left_out_is_told(tmp_path, caplog):
+    caplog.set_level("INFO")
+    for name in ("in/a.MTS", "in/b.heic", "in/notes.txt", "in/x.TXT", "in/README", "far/deep/c.M2TS"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "in" / "sub").mkdir()
+    for link, target in (("in/linked", "far"), ("in/sub/loop", "in"), ("in/again", "far/deep"), ("in/a_sub", "in/sub")):
+        (tmp_path / link).symlink_to(tmp_path / target)
+    (tmp_path / "in" / "sub" / "d.3gp").touch()
+    found = find_media(tmp_path / "in", leave_out=tmp_path / "out")
+    names = [str(path.relative_to(tmp_path / "in")) for path in found]
+    assert names == ["a.MTS", "again/c.M2TS", "b.heic", "sub/d.3gp"]
+    assert caplog.messages == [
+        f"3 files of '{tmp_path / 'in'}' are of other kinds and left out: .txt (2), no suffix (1)"
+    ]
 
 
 def test_nothing_to_find_is_an_error(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -64,8 +65,14 @@ def write_by_hand(path, header, arrays, **metadata):
 
 def fields_before():
     header = asdict(HEADER)
-    del header["model"]
+    del header["model"], header["times"]
     return header
+
+
+def test_times_of_a_clip_whose_rate_varies_come_back(tmp_path):
+    times = tuple(Fraction(number * number, 30) for number in range(18))
+    write_latents(tmp_path / "a.safetensors", posterior(times=times))
+    assert read_header(tmp_path / "a.safetensors")[0].times == times
 
 
 @pytest.mark.parametrize("dtype", ["fp32", "bf16"])
@@ -173,6 +180,8 @@ def test_arrays_must_fit_the_header(tmp_path, arrays, words):
         {"shift_factor": "1"},
         {"shift_factor": [np.inf]},
         {"model": ""},
+        {"times": (0, 1)},
+        {"times": (0,) * 18},
     ],
 )
 def test_headers_are_checked(changes):
@@ -277,3 +286,13 @@ def test_equal_latents_are_equal_files(tmp_path):
     read = read_latents(tmp_path / "0.safetensors")
     assert read.header == header
     np.testing.assert_array_equal(read.arrays["mean"], arrays["mean"])
+
+
+def test_a_foreign_file_in_a_cache_is_named_and_left_out_of_its_index(tmp_path, caplog):
+    write_latents(tmp_path / "a.safetensors", posterior())
+    save_file({"x": np.zeros(1, np.float32)}, str(tmp_path / "foreign.safetensors"))
+    (tmp_path / "damaged.safetensors").write_bytes(b"no tensors")
+    assert [row["file"] for row in write_index(tmp_path)] == ["a.safetensors"]
+    assert [row["file"] for row in read_index(tmp_path)] == ["a.safetensors"]
+    assert len(caplog.messages) == 2
+    assert all(name in caplog.text for name in ("foreign.safetensors", "damaged.safetensors"))

@@ -7,9 +7,11 @@ import pytest
 from calls import call_script
 from conftest import check_one_line_error
 from safetensors.numpy import save_file
+from torch_writer import laid, write_archive
 from written_by_others import tensors_of, write_folder
 
 from mg.errors import InputError
+from mg.files import sha256
 from mg.models import families, weights
 from mg.models.image_vae.model import ImageVAE
 from mg.models.image_vae.names import dialect_of
@@ -67,7 +69,7 @@ def test_without_quant_convolutions_there_are_none(tmp_path):
 
 
 def test_a_folder_is_its_only_file_or_the_one_that_diffusers_writes(tmp_path):
-    with pytest.raises(InputError, match="holds 0"):
+    with pytest.raises(InputError, match="holds no weights"):
         find_file(tmp_path)
     save_file({"x": np.zeros(1)}, str(tmp_path / "a.safetensors"))
     assert find_file(tmp_path) == tmp_path / "a.safetensors"
@@ -77,6 +79,56 @@ def test_a_folder_is_its_only_file_or_the_one_that_diffusers_writes(tmp_path):
     save_file({"x": np.zeros(1)}, str(tmp_path / "diffusion_pytorch_model.safetensors"))
     assert find_file(tmp_path).name == "diffusion_pytorch_model.safetensors"
     assert find_file(tmp_path / "c.safetensors") == tmp_path / "c.safetensors"
+
+
+def test_a_folder_may_hold_a_variant_or_be_a_pipeline(tmp_path):
+    path = tmp_path / "vae" / "diffusion_pytorch_model.fp16.safetensors"
+    path.parent.mkdir()
+    save_file({"x": np.zeros(1)}, str(path))
+    save_file({"x": np.zeros(1)}, str(path.with_name("other.safetensors")))
+    assert find_file(tmp_path) == find_file(tmp_path / "vae") == path
+    save_file({"x": np.zeros(1)}, str(path.with_name("diffusion_pytorch_model.bf16.safetensors")))
+    with pytest.raises(InputError, match=r"2 weights files .*bf16.*fp16"):
+        find_file(tmp_path)
+
+
+def test_shards_are_one_file_and_are_named_by_all_of_their_bytes(vae, tmp_path):
+    tensors = tensors_of(vae, "diffusers")
+    folder = write_folder(tmp_path, tensors, {"norm_num_groups": 4})
+    for file in folder.glob("*.safetensors"):
+        file.unlink()
+    names, places = sorted(tensors), {}
+    for number, part in enumerate((names[:9], names[9:]), 1):
+        file = f"diffusion_pytorch_model-0000{number}-of-00002.safetensors"
+        save_file({name: tensors[name] for name in part}, str(folder / file))
+        places.update(dict.fromkeys(part, file))
+    index = folder / "diffusion_pytorch_model.safetensors.index.json"
+    index.write_text(json.dumps({"metadata": {}, "weight_map": places}))
+    assert_equal(load(folder), vae)
+    before = sha256(index)
+    shard = folder / places[names[-1]]
+    content = shard.read_bytes()
+    shard.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert sha256(index) != before
+    shard.unlink()
+    with pytest.raises(InputError, match=r"00002-of-00002.*not beside it"):
+        load(folder)
+    index.write_text("[]")
+    with pytest.raises(InputError, match="is no list of the files"):
+        sha256(index)
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_files_of_torch_are_read_whatever_they_are_called(vae, tmp_path, nested):
+    tensors = {name: laid(np.ascontiguousarray(value)) for name, value in tensors_of(vae, "diffusers").items()}
+    folder = write_folder(tmp_path, tensors_of(vae, "diffusers"), {"norm_num_groups": 4})
+    for file in folder.glob("*.safetensors"):
+        file.unlink()
+    state = {"epoch": 3, "state_dict": tensors} if nested else tensors
+    path = folder / "diffusion_pytorch_model.bin"
+    write_archive(path, state)
+    assert_equal(load(folder), vae)
+    assert_equal(load(path.rename(folder / "vae.ckpt")), vae)
 
 
 SD15, SD35 = (0.18215, 0.0), (1.5305, 0.0609)
