@@ -87,7 +87,7 @@ def _adversary(recipe: Recipe, objective: Objective, dtype: ms.Type, ranks: int)
             "disc_weight_mode=adaptive is measured by the terms that judge the reconstruction, but all are off; "
             "set reconstruction_weight above 0, or disc_weight_mode: constant"
         )
-    discriminator = DISCRIMINATORS[config.disc_kind](config.disc_channels, recipe.clip_shape)
+    discriminator = DISCRIMINATORS[config.disc_kind](config.disc_channels, recipe.clip_shape).set_train()
     discriminator.update_parameters_name("discriminator.")
     parameters = discriminator.trainable_params()
     # There is no loss scale for it, so it computes in fp32 where fp16 would let its gradients vanish.

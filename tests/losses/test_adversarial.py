@@ -76,7 +76,7 @@ def kind(request):
 @pytest.fixture(scope="module")
 def discriminator(kind):
     np.random.seed(0)
-    return DISCRIMINATORS[kind](8, (3, 4, 16, 16))
+    return DISCRIMINATORS[kind](8, (3, 4, 16, 16)).set_train()
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 1, 16, 16), (1, 3, 9, 40, 24), (1, 3, 2, 8, 9)])
@@ -119,7 +119,7 @@ def test_the_gradient_reaches_every_parameter_and_the_clip(discriminator):
 
 def test_some_steps_of_training_tell_two_kinds_of_clips_apart(kind):
     np.random.seed(0)
-    network = DISCRIMINATORS[kind](8, (3, 4, 16, 16))
+    network = DISCRIMINATORS[kind](8, (3, 4, 16, 16)).set_train()
     optimizer = nn.Adam(network.trainable_params(), 2e-3)
     real = random_clip(1, 3, 2, 16, 16)
     fake = Tensor(random_clip(1, 3, 2, 4, 4).asnumpy().repeat(4, 3).repeat(4, 4))

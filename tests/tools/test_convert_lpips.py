@@ -76,7 +76,8 @@ def test_mindcv_is_accepted_and_called_perceptual_but_not_lpips(tmp_path, vgg, h
     assert "perceptual, but not LPIPS" in done.stderr and "without biases" in done.stdout
 
     file = weights.TensorFile(tmp_path / "out.ckpt")
-    assert file.header == {"family": "lpips_vgg", "biases": False}
+    assert file.header["family"] == "lpips_vgg"
+    assert file.header["biases"] is False
     for number in CONVOLUTIONS:
         assert not file[f"vgg.features.{number}.bias"].any()
         np.testing.assert_array_equal(file[f"vgg.features.{number}.weight"], vgg[f"features.{number}.weight"])
