@@ -83,6 +83,9 @@ class Counter:
         }
         mode = ms.get_context("mode")
         ms.set_context(mode=ms.PYNATIVE_MODE)
+        # Threads of that mode that pass operators on wait busily, as root with real-time priority: two on two cores may
+        # keep the third from running for ever.
+        ms.runtime.launch_blocking()
         with ExitStack() as stack:
             stack.callback(ms.set_context, mode=mode)
             for (owner, name), stand_in in stand_ins.items():
