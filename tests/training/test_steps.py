@@ -140,6 +140,7 @@ def test_images_and_videos_cost_two_graphs(tmp_path):
     assert learner.graphs == 2
 
 
+@pytest.mark.slow
 def test_freezing(tmp_path):
     learner = learner_of(tmp_path, freeze_spatial=True, freeze=["*bias", "decoder*"])
     before = values(learner, "model.")
