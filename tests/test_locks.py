@@ -66,8 +66,10 @@ def test_a_run_at_work_below_or_above_loses_nothing(holder, tmp_path):
 
 
 def test_ranks_leave_it_to_the_first(holder, tmp_path):
+    before = names(tmp_path / "out")
     with hold_folder(tmp_path / "out", rank=1) as held:
         held.check()
+    assert names(tmp_path / "out") == before
 
 
 def test_a_file_is_held_by_itself(tmp_path):

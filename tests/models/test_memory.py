@@ -69,3 +69,4 @@ def test_what_nobody_has_measured_or_knows_is_computed(session, monkeypatch):
     monkeypatch.setattr(runtime, "free_memory", lambda: 0)
     monkeypatch.setattr(session.model, "live_values", lambda name, length: None, raising=False)
     require_memory(session.model, "encoder", (1, 3, 2, 1600, 1600))
+    assert memory(session.model, "encoder", (1, 3, 2, 1600, 1600)) is None

@@ -94,7 +94,7 @@ class TemporalConv(Conv2d):
         if self.training:
             return self.unfold(self.add_bias(self.without_bias(self.fold(x)), bias), *x.shape[3:])
         triples = to_triples(x, self.padding, self.stride, self.zeros)
-        return from_frames(_of_triples(self.of_triples, triples, weight_of_triples(self.weight), bias), x.shape[0])
+        return from_frames(_of_triples(self.of_triples, triples, _weight_of_triples(self.weight), bias), x.shape[0])
 
     def of_constant(self, constant: Tensor) -> Tensor:
         """What becomes of a clip that is the same everywhere and always, (C,) -> (C,); not with zeros as padding."""
@@ -184,7 +184,7 @@ class Conv2_5d(nn.Cell):
 # Functions and not methods, since a graph is compiled from them once and not once for every cell.
 
 
-def weight_of_triples(weight: Tensor) -> Tensor:
+def _weight_of_triples(weight: Tensor) -> Tensor:
     """(C', C, 3, 1) over time -> (C', 3*C, 1, 1), of what `to_triples` gives."""
     out_channels, channels = weight.shape[:2]
     return weight.reshape(out_channels, channels, 3).transpose(0, 2, 1).reshape(out_channels, 3 * channels, 1, 1)

@@ -94,16 +94,13 @@ class Timeline:
         start = number * (self.tile - self.overlap)
         first = max(0, start - self.context)
         stop = first + self.tile + 2 * self.context
+        kept = start + self.tile if end is None else self._latents(number, end)
+        if end is not None and number and self.mode == "blend":
+            first, stop = kept - (stop - first), kept
         into, out = (self._span(first, stop, encoding) for encoding in (self.encoding, not self.encoding))
-        kept = start + self.tile
-        if end is not None:
-            kept = self._latents(number, end)
-            if self.mode == "blend" and number:
-                first = kept - (stop - first)
-                into, out = (self._span(first, kept, encoding) for encoding in (self.encoding, not self.encoding))
-            elif self.mode != "carry" or kept <= self.tile:
-                filled = self.codec.filled(end) if self.encoding and self.mode == "blend" else end
-                into, out = (into[0], filled), (out[0], self._out(kept))
+        if end is not None and (self.mode == "restart" or not number):
+            filled = self.codec.filled(end) if self.encoding and self.mode == "blend" else end
+            into, out = (into[0], filled), (out[0], self._out(kept))
         if self.mode == "restart":
             if end is not None and self.frames is not None:
                 out = (out[0], min(out[1], self.frames()))
