@@ -1,4 +1,4 @@
-"""Convolutions. The one file that names a convolution operator.
+"""Convolutions over space, and over time. Causal ones are in causal.py; no other file names a convolution operator.
 
 Every layer computes in the type of its input; its weights are kept in fp32 and cast where they are used.
 """
