@@ -6,7 +6,7 @@ from mindspore import Parameter, Tensor, nn, ops
 from mindspore import dtype as mstype
 from mindspore.common.initializer import HeUniform, initializer
 
-from mg.models.layers.folds import from_frames, to_frames, to_triples
+from mg.models.layers.folds import frames_first, from_frames, to_frames, to_triples
 from mg.models.layers.pad import zero_pad
 
 
@@ -71,7 +71,7 @@ class CausalConv(nn.Cell):
 def _in_a_row(weight: Tensor) -> Tensor:
     """(C', C, 3, 3, 3) -> (C', 3*C, 3, 3), of what `to_triples` gives."""
     out_channels, channels = weight.shape[:2]
-    return weight.transpose(0, 2, 1, 3, 4).reshape(out_channels, 3 * channels, 3, 3)
+    return frames_first(weight).reshape(out_channels, 3 * channels, 3, 3)
 
 
 def _every(x: Tensor, start: int, count: int, stride: int) -> Tensor:
