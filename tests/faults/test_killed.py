@@ -24,7 +24,7 @@ from mg.io.video import probe, read_frames
 from mg.models.weights import TensorFile
 
 pytestmark = pytest.mark.slow
-# How often each command is killed, and what the moments are drawn from, besides its name: KILLS=100 KILL_SEED=1 pytest ...
+# How often each command is killed, and what the moments are drawn from besides its name: KILLS=100 KILL_SEED=1 pytest
 MOMENTS, SEED = int(os.environ.get("KILLS", 20)), os.environ.get("KILL_SEED", "")
 CHANGING = {"seconds", "run", "created"}
 
