@@ -28,10 +28,32 @@ def test_a_file_gets_lines_and_no_escape_codes(lines, monkeypatch):
         bar.start_t -= 10
         for _ in range(4):
             bar.update()
+            bar.begun = bar.begun[0], bar.begun[1] - 1
     assert sys.stderr.getvalue() == ""
     assert lines()[0].startswith("a.mp4: compiling: 1 of 4 frames, 00:1") and "about 00:" in lines()[0]
     assert not [line for line in lines() if {"\r", "\n", "\x1b", "|"} & set(line)]
     assert "4 of 4" not in " ".join(lines())
+
+
+@pytest.mark.parametrize("iterated", [True, False])
+def test_what_was_compiled_before_the_first_piece_is_not_estimated_again(lines, monkeypatch, iterated):
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+
+    def work():
+        for number in range(5):
+            now[0] += 2 if number else 100
+            yield number
+
+    with show_progress(work() if iterated else None, total=5, unit="frame") as bar:
+        bar.start_t -= 10
+        for number in bar if iterated else work():
+            if not iterated:
+                bar.update()
+            if number == 3:
+                told = bar.format_dict
+                assert told["rate"] * 6 == pytest.approx(told["n"] - (not iterated))
 
 
 def test_short_work_and_other_ranks_say_nothing(lines, monkeypatch):
