@@ -24,6 +24,13 @@ def show_progress(*arguments: Any, **settings: Any) -> tqdm:
     return _Lines(*arguments, **settings)
 
 
+def say(what: str) -> None:
+    """Add what the work is at to the innermost bar that there is: a window of large frames takes long."""
+    bars = [bar for bar in list(tqdm._instances) if isinstance(bar, _Bar)]
+    if bars:
+        max(bars, key=lambda bar: abs(bar.pos)).tell(what)
+
+
 class _Nowhere:
     """Takes what tqdm would write to a terminal."""
 
@@ -49,6 +56,13 @@ class _Bar(tqdm):
         shown = super().update(n)
         self._begin()
         return shown
+
+    def tell(self, what: str) -> None:
+        """Say what the work is at, in a line if the last one was long ago."""
+        self.set_postfix_str(what, refresh=False)
+        if (now := self._time()) - self.last_print_t >= self.mininterval:
+            self.last_print_t = now
+            self.refresh()
 
     @property
     def format_dict(self) -> dict[str, Any]:
