@@ -1,7 +1,8 @@
 """Reconstruct videos and images with an autoencoder of any family, and measure how good the reconstructions are.
 
 Without arguments: a sample clip, with the model that ships with the package, to samples/recons/. A test set is named by
---video_folder, with --csv_path if only some of it is wanted; under msrun, ranks share it. docs/evaluation.md has more.
+--video_folder, with --csv_path if only some of it is wanted; under scripts/launch/ranks.py, ranks share it.
+docs/evaluation.md has more.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ import mindspore as ms
 from mindspore import Parameter, nn
 from mindspore import dtype as mstype
 
+from mg import runtime
 from mg.config import read_recipe
 from mg.errors import InputError
 from mg.losses.adversarial import LOSSES
@@ -86,6 +87,11 @@ def _adversary(recipe: Recipe, objective: Objective, dtype: ms.Type, ranks: int)
         raise InputError(
             "disc_weight_mode=adaptive is measured by the terms that judge the reconstruction, but all are off; "
             "set reconstruction_weight above 0, or disc_weight_mode: constant"
+        )
+    if config.r1_weight > 0 and not runtime.in_graph_mode():
+        raise InputError(
+            f"r1_weight={config.r1_weight} does nothing in mode pynative, where MindSpore loses the gradient of a "
+            "gradient; train with mode: graph, or set r1_weight: 0"
         )
     discriminator = DISCRIMINATORS[config.disc_kind](config.disc_channels, recipe.clip_shape).set_train()
     discriminator.update_parameters_name("discriminator.")

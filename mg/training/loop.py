@@ -87,10 +87,13 @@ class Run:
                 log.write(step.number, **record)
                 _show(bar, record)
                 last = progress.step == training.max_steps
-                if self.validation and (last or progress.step % training.validation_interval == 0):
+                validates = self.validation and (last or progress.step % training.validation_interval == 0)
+                if validates:
                     self._validate(log)
                 if progress.step % training.checkpoint_interval == 0:
                     self._save(log)
+                elif validates:
+                    log.curves(self.folder.curves)
             if progress.step % training.checkpoint_interval:
                 self._save(log)
         if stopped:
@@ -172,7 +175,6 @@ class Run:
             if self.progress.is_best(figures["psnr"]):
                 self.folder.save_best(self.parts.model)
         log.write(step - 1, **{f"validation_{name}": value for name, value in figures.items()})
-        log.curves(self.folder.curves)
         logger.info("step %d: validation %s", step, json.dumps(figures))
 
     def _save(self, log: RunLog) -> None:

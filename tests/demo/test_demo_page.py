@@ -30,7 +30,9 @@ OUTPUTS = (
 def url(tmp_path_factory):
     folder = tmp_path_factory.mktemp("server")
     weights = save_nano(folder / "nano.safetensors")
-    with serving(folder, "--ckpt_path", weights, "--max_frames", 9, "--max_side", 64, "--max_megabytes", 1) as url:
+    limits = ("--max_frames", 9, "--max_side", 64, "--max_megabytes", 1)
+    # What is compiled for a page is in test_explanation.py and in the browser's test.
+    with serving(folder, "--ckpt_path", weights, "--mode", "pynative", *limits) as url:
         yield url
         # Of all runs, only what Gradio keeps for a while is left.
         assert [path.name for path in next(folder.glob("tmp/mg_demo_*")).iterdir()] == ["gradio"]

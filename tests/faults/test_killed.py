@@ -24,7 +24,8 @@ from mg.io.video import probe, read_frames
 from mg.models.weights import TensorFile
 
 pytestmark = pytest.mark.slow
-MOMENTS = 20
+# How often each command is killed, and what the moments are drawn from besides its name: KILLS=100 KILL_SEED=1 pytest
+MOMENTS, SEED = int(os.environ.get("KILLS", 20)), os.environ.get("KILL_SEED", "")
 CHANGING = {"seconds", "run", "created"}
 
 
@@ -140,7 +141,7 @@ def test_a_command_that_is_killed_at_any_moment(files, tmp_path, name):
     command = commands(files)[name]
     before = time.monotonic()
     assert start(command, tmp_path / "whole").wait(300) == 0, (tmp_path / "whole.log").read_text()
-    seconds, rng = time.monotonic() - before, random.Random(name)
+    seconds, rng = time.monotonic() - before, random.Random(name + SEED)
     output, killed = tmp_path / "killed", 0
     while killed < MOMENTS:
         before, process = time.monotonic(), start(command, output)

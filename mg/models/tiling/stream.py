@@ -14,7 +14,8 @@ from mg.errors import InputError
 from mg.models.tiling.overlap_add import OverlapAdd
 from mg.models.tiling.space import SpaceTiles
 from mg.models.tiling.tiles import Codec, Tiles
-from mg.models.tiling.time import Timeline
+from mg.models.tiling.time import Timeline, Window
+from mg.progress import say
 
 
 def encode_stream(codec: Codec, tiles: Tiles, clips: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
@@ -59,7 +60,14 @@ def _walk(codec: Codec, tiles: Tiles, timeline: Timeline, samples: Iterable[np.n
             for spot, result in zip(batch.spots, np.split(results, len(results) // batch.clips)):
                 sums.add(window.out[0], weights, space.size, spot, result)
             del batch, results, result  # or they are held while the next tiles are computed
+            say(_at(window, timeline.encoding, number + 1))
         yield from sums.take(window.done)
+
+
+def _at(window: Window, encoding: bool, tiles: int) -> str:
+    """What was computed last, in words."""
+    first, stop = window.into if encoding else window.out
+    return f"{'encoding' if encoding else 'decoding'} frames {first} to {stop - 1}, tile {tiles}"
 
 
 def _singles(pieces: Iterable[np.ndarray], unit: int) -> Iterator[np.ndarray]:
