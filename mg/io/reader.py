@@ -20,12 +20,14 @@ from mg.files import require_file
 from mg.io.cropping import crop_of
 from mg.io.shown import Shown
 from mg.io.straight import Straight, reason
+from mg.io.structure import Structure
 from mg.io.timing import DECODING, RESTARTS, STEADY
 
 _LONG_AGO = -(2**40)  # microseconds; before whatever a file begins with
 # These do not say how long they are: a recording that stops inside a picture ends with the one before.
 _ENDS_ANYWHERE = {"mpegts", "mpeg", "matroska", "webm", "flv", "ogg", "gif", "mpegvideo", "h264", "hevc"}
-# Decoders that otherwise patch over what is broken without a word. H.264's would then refuse harmless cuts as well.
+_LOOK_FOR = "crccheck+bitstream+buffer"  # so that decoders mark as broken what they patch over
+# Those that patch over it without a mark. H.264's would then refuse harmless cuts as well.
 _STRICT = {"hevc", "mjpeg"}
 _EARLIER = Fraction(3, 10)  # seconds
 _LONG_BOX = b"\0\0\0\1"  # its length follows
@@ -65,7 +67,8 @@ class Video:
 
         Raises InputError for damage, when it is reached: see `mg.io.straight`.
         """
-        straight = Straight(self.path, self.clock, bool(_ENDS_ANYWHERE & self._names))
+        structure = Structure(self.path, self._container.format.name, self._stream.id)
+        straight = Straight(self.path, self.clock, bool(_ENDS_ANYWHERE & self._names), structure)
         yield from straight.pictures(self._packets())
         self._require_whole(straight.count)
 
@@ -144,8 +147,8 @@ class Video:
             raise InputError(f"'{self.path}' has no video stream that can be decoded; give a video or an image")
         self._stream = max(streams, key=lambda s: s.width * s.height)
         self._stream.thread_type = self._threads
-        if self._stream.codec_context.name in _STRICT:
-            self._stream.codec_context.options = {"err_detect": "crccheck+bitstream+buffer+explode"}
+        explode = "+explode" if self._stream.codec_context.name in _STRICT else ""
+        self._stream.codec_context.options = {"err_detect": _LOOK_FOR + explode}
         number = [s.index for s in self._container.streams.video].index(self._stream.index)
         size = (self._stream.width, self._stream.height)
         crop = crop_of(self.path, self._container.format.name, number, size)

@@ -8,19 +8,23 @@ from pathlib import Path
 import av
 
 from mg.errors import InputError
-from mg.io.timing import RESTARTS
+from mg.io.structure import Structure
+from mg.io.timing import LONGEST_GAP, RESTARTS
+
+_END = 1 << 62
 
 
 class Straight:
     """Decodes packets from the first one of a file on, once.
 
     clock: see `mg.io.timing`. ends_anywhere: whether a file may stop inside a picture, which is not shown then.
+    structure: of the file that the packets are of.
     A recording, or another one that is joined behind it, may begin inside a group of pictures: it begins with the first
     key frame. Everything else that cannot be decoded is damage.
     """
 
-    def __init__(self, path: Path, clock: str, ends_anywhere: bool):
-        self.path, self.clock, self.ends_anywhere = path, clock, ends_anywhere
+    def __init__(self, path: Path, clock: str, ends_anywhere: bool, structure: Structure):
+        self.path, self.clock, self.ends_anywhere, self._structure = path, clock, ends_anywhere, structure
         self.count = 0  # pictures shown
         self._has_begun: bool | None = None  # whether what is decoded is made of pictures that are in the file
         self._size: tuple[int, int] | None = None
@@ -46,12 +50,24 @@ class Straight:
             self._has_begun = packet.is_keyframe
         if following is not None and following.size == 0:
             self._last = packet
+        self._require_sound(packet, following)
         try:
             return packet.decode()
         except Exception as error:  # PyAV raises FFmpeg's errors and, for odd files, nearly any of Python's
             if self._has_begun and not (self.ends_anywhere and packet is self._last):
                 raise self._damaged(reason(error)) from None
             return []
+
+    def _require_sound(self, packet: av.Packet, following: av.Packet | None) -> None:
+        """Raise InputError for what the container says is wrong up to the next packet. Where a recording is joined
+        behind another, counters start anew."""
+        is_last = following is None or following.size == 0
+        wrong = self._structure.wrong_before(_END if is_last else following.pos or 0)
+        if packet.is_corrupt and not is_last:
+            wrong = wrong or "a packet is not whole"
+        if wrong is None or (self.clock == RESTARTS and not (self._has_begun and _goes_on(packet, following))):
+            return
+        raise self._damaged(wrong)
 
     def _is_shown(self, picture: av.VideoFrame) -> bool:
         before, self._before = self._before, picture.pts
@@ -80,6 +96,13 @@ class Straight:
 
     def _damaged(self, why: str) -> InputError:
         return InputError(f"'{self.path}' is damaged after frame {self.count} ({why}); copy or download it again")
+
+
+def _goes_on(packet: av.Packet, following: av.Packet | None) -> bool:
+    """Whether times go on from one packet to the next; they do not where another recording begins."""
+    if following is None or None in (packet.dts, following.dts):
+        return True
+    return 0 < following.dts - packet.dts <= LONGEST_GAP / packet.time_base
 
 
 def reason(error: Exception) -> str:
