@@ -8,7 +8,7 @@ are counted. Other containers say nothing of the kind.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -18,15 +18,18 @@ import numpy as np
 
 from mg.io.ebml import HEAD, UNKNOWN, element, elements
 
-_SEGMENT, _TRACKS, _TRACK, _NUMBER, _CLUSTER = 0x18538067, 0x1654AE6B, 0xAE, 0xD7, 0x1F43B675
-_BLOCK = 0xA3
+_SEGMENT, _CLUSTER, _TRACKS, _TRACK, _NUMBER, _TYPE = 0x18538067, 0x1F43B675, 0x1654AE6B, 0xAE, 0xD7, 0x83
+_BEFORE = {0x1A45DFA3, 0xEC, 0xBF}  # before a segment: the head of a file, padding, a checksum
+_LISTS = {0x114D9B74, 0x1549A966, _TRACKS, 0x1C53BB6B}  # of places, of what the whole file is, of key frames
+_BLOCK, _LACED = 0xA3, 6
 _IN_CLUSTER = {_BLOCK, 0xA0, 0xE7, 0xA7, 0xAB, 0xAF, 0x5854, 0xEC, 0xBF}  # groups, times, padding, a checksum, ...
+_TOO_LONG, _FOREIGN = "an element is longer than what holds it", "what is no element is among its elements"
 _LARGEST = 1 << 27  # bytes that are summed up at once
 _TAGS = (8, 9, 18)  # sound, pictures, text
 _SYNC, _STEPS = 0x47, (188, 192, 204)  # how packets of an MPEG-TS begin, and their sizes
 _AT_ONCE = 8192  # packets
 _MIRRORED, _ONES = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256)), 0xFFFFFFFF
-_END = 1 << 62  # behind every file
+END = 1 << 62  # behind every place in a file
 
 
 class Place(NamedTuple):
@@ -34,6 +37,9 @@ class Place(NamedTuple):
 
     place: int
     wrong: str | None = None
+
+
+_NONE = Place(END + 1)
 
 
 class Structure:
@@ -46,14 +52,14 @@ class Structure:
         names = set(container.split(","))
         walks = {"matroska": _matroska, "flv": _flv, "ogg": _ogg, "mpegts": partial(_mpegts, stream=stream)}
         self._places = chain.from_iterable(_walked(path, walk) for name, walk in walks.items() if name in names)
-        self._reached = -1
+        self._next = Place(-1)
 
-    def wrong_before(self, place: int) -> str | None:
-        """The first thing that is wrong between what was asked for before and `place`, None for nothing."""
+    def wrong_up_to(self, place: int) -> str | None:
+        """The first thing that is wrong from where it was asked for before up to `place`, None for nothing."""
         wrong = None
-        while self._reached < place:
-            self._reached, found = next(self._places, (_END, None))
-            wrong = wrong or found
+        while self._next.place <= place:
+            wrong = wrong or self._next.wrong
+            self._next = next(self._places, _NONE)
         return wrong
 
 
@@ -63,27 +69,32 @@ def _walked(path: Path, walk: Callable[[BinaryIO], Iterator[Place]]) -> Iterator
 
 
 def _matroska(file: BinaryIO) -> Iterator[Place]:
-    size, start, end, numbers = file.seek(0, 2), 0, UNKNOWN, set()
+    size, start, end, tracks = file.seek(0, 2), 0, UNKNOWN, None
     while start < min(size, end) and (found := _at(file, start)) is not None:
         name, length, inside = found
         yield Place(start)
         if name == _SEGMENT:
-            start, end = inside, min(UNKNOWN, inside + length)
-        elif name == _CLUSTER:
-            if not _is_summed(file, inside, length, size):
-                yield Place(start, "a checksum is wrong")
-            start = yield from _cluster(file, inside, min(UNKNOWN, inside + length), numbers)
+            start, end, tracks = inside, min(UNKNOWN, inside + length), {}
+            continue
+        if tracks is None and name not in _BEFORE:
+            yield Place(start, _FOREIGN)
+        if not _is_summed(file, inside, length, size):
+            yield Place(start, "a checksum is wrong")
+        if name == _CLUSTER:
+            start = yield from _cluster(file, inside, min(UNKNOWN, inside + length), tracks or {})
         else:
             start = inside + length
+            if name in _LISTS and start <= size and not _is_filled(file, inside, length):
+                yield Place(inside, _TOO_LONG)
             if name == _TRACKS and start <= size:
-                numbers.update(_track_numbers(file, inside, length))
+                tracks = _tracks(file, inside, length)
         if start > end:
-            yield Place(size, "an element is longer than what holds it")
+            yield Place(size, _TOO_LONG)
     if start < min(size - HEAD, end):
-        yield Place(start, "what is no element is among its elements")
+        yield Place(start, _FOREIGN)
 
 
-def _cluster(file: BinaryIO, start: int, end: int, numbers: set[bytes]) -> Iterator[Place]:
+def _cluster(file: BinaryIO, start: int, end: int, tracks: Mapping[int, bool]) -> Iterator[Place]:
     """The elements of a cluster; returns where it ends."""
     size = file.seek(0, 2)
     while start < min(size, end) and (found := _at(file, start)) is not None:
@@ -91,11 +102,13 @@ def _cluster(file: BinaryIO, start: int, end: int, numbers: set[bytes]) -> Itera
         if name not in _IN_CLUSTER and end == UNKNOWN:
             return start
         file.seek(inside)
-        if name not in _IN_CLUSTER or (name == _BLOCK and inside < size and file.read(1) not in numbers):
-            yield Place(start, "a cluster has a part that is of no kind or no track")
+        head = file.read(4) if name == _BLOCK else b""  # track, time, time, flags
+        is_video = tracks.get(head[0] & 127) if len(head) == 4 else False
+        if name not in _IN_CLUSTER or is_video is None or (is_video and head[3] & _LACED):
+            yield Place(start, "a cluster has a part that is of no kind, of no track, or not as pictures are stored")
         start = inside + length
         if start > end:
-            yield Place(inside, "an element is longer than what holds it")
+            yield Place(inside, _TOO_LONG)
             return end
         yield Place(inside)
     return start if start < min(size - HEAD, end) or end == UNKNOWN else end
@@ -108,13 +121,20 @@ def _at(file: BinaryIO, start: int) -> tuple[int, int, int] | None:
     return found and (found[0], found[1], start + found[2])
 
 
-def _track_numbers(file: BinaryIO, start: int, length: int) -> Iterator[bytes]:
-    """As blocks begin with them; of the first 126 tracks."""
+def _is_filled(file: BinaryIO, start: int, length: int) -> bool:
+    """Whether elements lie one behind the other in the content of another."""
+    end = start + length
+    while start < end and (found := _at(file, start)) is not None:
+        start = found[2] + found[1]
+    return start == end
+
+
+def _tracks(file: BinaryIO, start: int, length: int) -> dict[int, bool]:
+    """Of the first 126 tracks by number, as blocks begin with it: whether it is a video."""
     file.seek(start)
-    for name, content in elements(file.read(min(length, _LARGEST))):
-        number = int.from_bytes(dict(elements(content)).get(_NUMBER, b""), "big") if name == _TRACK else 0
-        if 0 < number < 127:
-            yield bytes([0x80 | number])
+    tracks = [dict(elements(content)) for name, content in elements(file.read(min(length, _LARGEST))) if name == _TRACK]
+    numbers = [int.from_bytes(track.get(_NUMBER, b""), "big") for track in tracks]
+    return {number: track.get(_TYPE) == b"\1" for number, track in zip(numbers, tracks) if number < 127}
 
 
 def _is_summed(file: BinaryIO, start: int, length: int, size: int) -> bool:
