@@ -150,6 +150,9 @@ def _flv(file: BinaryIO) -> Iterator[Place]:
     size = file.seek(0, 2)
     file.seek(5)
     start, told = int.from_bytes(file.read(4), "big") + 4, None
+    file.seek(start - 4)
+    if any(file.read(4)):
+        yield Place(start, "the first tag has one before it")
     while start + 11 <= size:
         file.seek(start)
         head = file.read(11)
