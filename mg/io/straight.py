@@ -65,7 +65,7 @@ class Straight:
         is_last = following is None or following.size == 0
         wrong = self._structure.wrong_up_to(END if is_last else following.pos or 0)
         wrong = wrong or ("a packet has two pictures" if _has_two_pictures(packet) else None)
-        if wrong is None or (self.clock == RESTARTS and not (self._has_begun and _goes_on(packet, following))):
+        if wrong is None or (self._structure.restarts and not (self._has_begun and _goes_on(packet, following))):
             return
         raise self._damaged(wrong)
 

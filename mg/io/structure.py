@@ -52,6 +52,7 @@ class Structure:
         names = set(container.split(","))
         walks = {"matroska": _matroska, "flv": _flv, "ogg": _ogg, "mpegts": partial(_mpegts, stream=stream)}
         self._places = chain.from_iterable(_walked(path, walk) for name, walk in walks.items() if name in names)
+        self.restarts = "mpegts" in names  # whether counters do where recordings are joined
         self._next = Place(-1)
 
     def wrong_up_to(self, place: int) -> str | None:
