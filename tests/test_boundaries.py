@@ -65,6 +65,8 @@ NUMBERS = {
     "mg/io/by_number.py": (1, "frames that are compared at once"),
     "mg/io/cropping.py": (12, "bytes of boxes"),
     "mg/io/decord_process.py": (1, "bytes of a number"),
+    "mg/io/ebml.py": (1, "bytes of a length"),
+    "mg/io/structure.py": (3, "a kind of FLV's tags; counters of MPEG-TS"),
     "mg/io/image.py": (5, "bits of a level; an orientation; bytes of a PNG"),
     "mg/io/index.py": (1, "bits of a byte"),
     "mg/io/latents.py": (4, "bits of integers and of a byte; bytes of a length"),
