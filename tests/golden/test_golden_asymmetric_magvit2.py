@@ -148,7 +148,13 @@ def test_the_regularizer(golden):
     np.testing.assert_allclose(stored["std"], golden["reg_std"], rtol=1e-6)
 
 
-@pytest.mark.parametrize("file, millions", [("names_full", (99.71, 158.95)), ("names_full_16z", (100.05, 159.12))])
+@pytest.mark.parametrize(
+    "file, millions",
+    [
+        ("names_full", (99.71, 158.95)),
+        pytest.param("names_full_16z", (100.05, 159.12), marks=pytest.mark.slow),
+    ],
+)
 def test_the_published_names_convert_with_nothing_left_over(folder, file, millions):
     rows = [line.split("\t") for line in (folder / f"{file}.txt").read_text().splitlines()]
     shapes = {name: tuple(int(side) for side in shape.strip("()").split(",") if side) for name, shape in rows}
