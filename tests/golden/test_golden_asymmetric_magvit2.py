@@ -7,6 +7,8 @@ import pytest
 from conftest import graphs, pynative
 from mindspore import Tensor
 
+from mg.io import pixels
+from mg.io.clip import Sampling
 from mg.models import weights
 from mg.models.asymmetric_magvit2.blocks import ClipDownsample, ClipUpsample
 from mg.models.asymmetric_magvit2.convert import _reshaped, convert
@@ -165,6 +167,36 @@ def test_the_published_names_convert_with_nothing_left_over(folder, file, millio
         assert round(count / 1e6, 2) == expected
     name = "decoder.up.2.block.1.conv1.conv.weight"
     np.testing.assert_array_equal(model.decoder.levels[1].blocks[1].conv1.weight.asnumpy(), Published(shapes)[name])
+
+
+@pytest.mark.parametrize(
+    "name, sizes, decoded",
+    [
+        (
+            "small_frames",
+            {
+                **{"encode_tile": 5, "decode_tile": 5, "max_size": 96, "min_size": 64},
+                **{"max_latent_size": 16, "min_latent_size": 8},
+            },
+            "small_decoded",
+        ),
+        pytest.param("large_image", {}, "large_decoded_every2", marks=pytest.mark.slow),
+    ],
+)
+def test_slices_laid_side_by_side_as_the_original_lays_them(folder, model, name, sizes, decoded, uncompiled):
+    stored = np.load(folder / "tile.npz")
+    tiles = model.default_tiles.but(spatial_mode="paste", **sizes)
+    sampling = Sampling(slices=(tiles.max_size, tiles.min_size, tiles.divide))
+    clip = pixels.to_clip(np.stack([sampling.sized(frame) for frame in stored[name]]))[None]
+    model.tiles = tiles
+    try:
+        _, mean, _ = model.encode(clip)
+        recon = model.decode(mean, clip.shape[2]).asnumpy()
+    finally:
+        model.tiles = model.default_tiles
+    assert largest_difference(mean, stored[f"{name.split('_')[0]}_latent"]) < 1e-4
+    step = 2 if decoded.endswith("2") else 1
+    assert largest_difference(recon[..., ::step, ::step], stored[decoded]) < 2e-4
 
 
 class Published(dict):
