@@ -30,7 +30,7 @@ ROOMS = (
     ("cli", "ranks"),
     ("distributed", "runtime", "config", "rows"),
     ("locks",),
-    ("files", "checks", "progress"),
+    ("files", "checks", "progress", "slices"),
     ("errors",),
 )
 HEIGHT = {room: height for height, line in enumerate(reversed(ROOMS)) for room in line}

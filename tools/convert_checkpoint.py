@@ -13,7 +13,9 @@ from mg import cli, files
 from mg.errors import InputError
 from mg.locks import hold_file
 from mg.models import weights
+from mg.models.asymmetric_magvit2 import convert as asymmetric_magvit2
 from mg.models.autoencoder import Autoencoder
+from mg.models.names import find_file
 from mg.models.tae import convert as moviegen
 from mg.models.tae.config import TAEConfig
 
@@ -34,17 +36,20 @@ CONVERTERS = {
         moviegen.convert,
         ("norm_num_groups", "scaling_factor", "shift_factor", "downsample_padding"),
     ),
+    "AsymmetricMagVitV2": Converter(asymmetric_magvit2.reads, asymmetric_magvit2.convert, ("norm_num_groups",)),
 }
 
 
 def parse_args() -> argparse.Namespace:
     parser = cli.ArgumentParser(description=__doc__)
-    parser.add_argument("--src", required=True, help="the checkpoint, .ckpt or .safetensors")
+    parser.add_argument("--src", required=True, help="the checkpoint: .ckpt, .safetensors, a PyTorch file, or a folder")
     parser.add_argument("--target", required=True, help="the file to write, .ckpt or .safetensors")
     parser.add_argument(
         "--dtype", default="fp32", choices=weights.STORAGE_DTYPES, help="stored type (default: %(default)s)"
     )
-    options = parser.add_argument_group("what the checkpoint does not say", "for upstream's TAE")
+    options = parser.add_argument_group(
+        "what the checkpoint does not say", "for upstream's TAE; the groups for others as well"
+    )
     for name, kind in (("norm_num_groups", int), ("scaling_factor", float), ("shift_factor", float)):
         text = f"(default: {getattr(TAEConfig, name)})"
         options.add_argument(f"--{name}", type=kind, default=argparse.SUPPRESS, help=text)
@@ -61,7 +66,7 @@ def main() -> None:
     options = vars(parse_args())
     source, target, dtype = (options.pop(key) for key in ("src", "target", "dtype"))
     weights.check_target(target, source)
-    file = weights.TensorFile(source)
+    file = weights.TensorFile(find_file(source))
     what, converter = converter_for(file)
     odd = [name for name in options if name not in converter.options]
     if odd:

@@ -28,6 +28,9 @@ def parse_args() -> argparse.Namespace:
         "--sample_fps", type=cli.rate, metavar="X", help="take what is shown at so many frames a second (default: each)"
     )
     group.add_argument(
+        "--seconds", type=cli.rate, metavar="X", help="take what is shown before so many (seconds; default: all)"
+    )
+    group.add_argument(
         "--sample_rate", type=int, default=1, metavar="N", help="take every so many-th of these (default: each)"
     )
     group.add_argument("--num_frames", type=int, metavar="N", help="take so many frames of each clip (default: all)")
@@ -55,6 +58,7 @@ def main() -> int:
         sample_fps=args.sample_fps,
         stride=args.sample_rate,
         num_frames=args.num_frames,
+        seconds=args.seconds,
         resolution=args.resolution,
         crop_size=args.crop_size,
     )

@@ -34,8 +34,9 @@ class Session:
         filled = self.model.filled(frames)
         windows = min(filled, tiles.encode_tile + 2 * tiles.encode_context), min(filled, tiles.decode_tile)
         unit = self.model.space_compression
-        padded = (-(-side // unit) * unit for side in (height, width))
-        return (tiles, windows, *(min(side, tiles.spatial_tile) for side in padded))
+        padded = [-(-side // unit) * unit for side in (height, width)]
+        most = tiles.spatial_tile if tiles.spatial_mode == "blend" else max(padded)
+        return (tiles, windows, *(min(side, most) for side in padded))
 
     def prepare(self, frames: int, height: int, width: int) -> bool:
         """Get ready for a clip of about so many frames; whether its graphs are yet to be compiled.
@@ -92,7 +93,7 @@ class Session:
 
     def _whole_frames(self, height: int, width: int) -> Tiles:
         tiles, space = self.tiles, self.model.space_compression
-        whole = {"spatial_tile": -(-max(height, width) // space) * space, "spatial_overlap": 0}
+        whole = {"spatial_mode": "blend", "spatial_tile": -(-max(height, width) // space) * space, "spatial_overlap": 0}
         if tiles.time_mode != "blend":
             return tiles.but(**whole)
         frames = self.model.window_frames(max(1, CHUNK_PIXELS // (height * width * self.model.time_compression)))

@@ -43,6 +43,12 @@ KINDS = (
         exact=True,
     ),
     Kind(
+        "asymmetric_magvit2",
+        {"ch": 8, "ch_mult": (1, 2), "num_res_blocks": 1, "norm_num_groups": 2, "temporal_levels": (0,)},
+        {"encode_tile": 5, "decode_tile": 5, **SMALL_TILES},
+        exact=False,
+    ),
+    Kind(
         "toy_tokenizer",
         {},
         {"encode_tile": 5, "decode_tile": 5, **SMALL_TILES},

@@ -50,9 +50,9 @@ class SpatialUpsample(nn.Cell):
 
     def construct(self, x: Tensor) -> Tensor:
         if self.training:
-            return self.conv(_interleave((x, x, x, x)))
+            return self.conv(interleave((x, x, x, x)))
         phases = [phase(to_frames(x), self.conv.weight, self.conv.bias) for phase in self.phases]
-        return _interleave([phase.reshape(x.shape) for phase in phases])
+        return interleave([phase.reshape(x.shape) for phase in phases])
 
 
 class TemporalUpsample(nn.Cell):
@@ -70,16 +70,26 @@ class TemporalUpsample(nn.Cell):
         self.doubling = DoublingConv(channels, self.zeros)
 
     def construct(self, x: Tensor) -> Tensor:
-        batch, frames, channels, height, width = x.shape
-        if frames == 1 and not self.zeros:
+        if x.shape[1] == 1 and not self.zeros:
             return self.conv(x)
         if self.training:
-            x = x.reshape(batch * frames, 1, channels, height * width)
-            return self.conv(ops.concat((x, x), 1).reshape(batch, 2 * frames, channels, height, width))
+            return self.conv(frames_repeated(x))
         return self.doubling(x, self.conv.weight, self.conv.bias)
 
 
-def _interleave(phases: Sequence[Tensor]) -> Tensor:
+def repeated(x: Tensor) -> Tensor:
+    """Every frame, row and column twice.  (B, T, C, H, W) -> (B, 2T, C, 2H, 2W)."""
+    return frames_repeated(interleave((x, x, x, x)))
+
+
+def frames_repeated(x: Tensor) -> Tensor:
+    """Every frame twice.  (B, T, C, H, W) -> (B, 2T, C, H, W)."""
+    batch, frames, channels, height, width = x.shape
+    x = x.reshape(batch * frames, 1, channels, height * width)
+    return ops.concat((x, x), 1).reshape(batch, 2 * frames, channels, height, width)
+
+
+def interleave(phases: Sequence[Tensor]) -> Tensor:
     """Four (B, T, C, H, W), of upper and lower rows and in them of left and right columns -> (B, T, C, 2H, 2W)."""
     batch, frames, channels, height, width = phases[0].shape
     rows = (batch * frames, channels * height, 1, 2 * width)

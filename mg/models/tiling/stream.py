@@ -12,6 +12,7 @@ import numpy as np
 
 from mg.errors import InputError
 from mg.models.tiling.overlap_add import OverlapAdd
+from mg.models.tiling.paste import PastedSlices
 from mg.models.tiling.space import SpaceTiles
 from mg.models.tiling.tiles import Codec, Tiles
 from mg.models.tiling.time import Timeline, Window
@@ -44,9 +45,10 @@ def decode_stream(
 
 def _walk(codec: Codec, tiles: Tiles, timeline: Timeline, samples: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     """Window after window: its tiles through the model, added up with what they overlap, and out what is finished."""
+    cut = PastedSlices if tiles.spatial_mode == "paste" else SpaceTiles
     space, sums, states = None, OverlapAdd(), {}
     for window, held in timeline.cut(samples):
-        space = space or SpaceTiles(tiles, codec.space_compression, timeline.encoding, held[0].shape)
+        space = space or cut(tiles, codec.space_compression, timeline.encoding, held[0].shape)
         weights, ramp = window.weights(tiles.time_blend)
         sums.extend(window.edges)
         sums.scale(window.out[0] + window.dropped, 1 - ramp)

@@ -99,8 +99,8 @@ class Timeline:
             first, stop = kept - (stop - first), kept
         into, out = (self._span(first, stop, encoding) for encoding in (self.encoding, not self.encoding))
         if end is not None and (self.mode == "restart" or not number):
-            filled = self.codec.filled(end) if self.encoding and self.mode == "blend" else end
-            into, out = (into[0], filled), (out[0], self._out(kept))
+            filled = self.codec.filled(end - into[0]) if self.encoding and self.mode != "carry" else end - into[0]
+            into, out = (into[0], into[0] + filled), (out[0], self._out(kept))
         if self.mode == "restart":
             if end is not None and self.frames is not None:
                 out = (out[0], min(out[1], self.frames()))
