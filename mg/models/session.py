@@ -32,7 +32,7 @@ class Session:
         """What graphs for a clip depend on: clips of equal ones are computed by the same."""
         tiles = self.tiles if self.use_tile else self._whole_frames(height, width)
         filled = self.model.filled(frames)
-        windows = min(filled, tiles.encode_tile + 2 * tiles.encode_context), min(filled, tiles.decode_tile)
+        windows = min(filled, tiles.encode_window + 2 * tiles.encode_context), min(filled, tiles.decode_window)
         unit = self.model.space_compression
         padded = (-(-side // unit) * unit for side in (height, width))
         return (tiles, windows, *(min(side, tiles.spatial_tile) for side in padded))
