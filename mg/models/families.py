@@ -11,9 +11,10 @@ from mg.models import weights
 from mg.models.autoencoder import Autoencoder
 from mg.models.image_vae.model import ImageVAE
 from mg.models.names import find_file
+from mg.models.opensora_vae.model import OpenSoraVAE
 from mg.models.tae.tae import TemporalAutoencoder
 
-FAMILIES: dict[str, type[Autoencoder]] = {kind.family: kind for kind in (TemporalAutoencoder, ImageVAE)}
+FAMILIES: dict[str, type[Autoencoder]] = {kind.family: kind for kind in (TemporalAutoencoder, ImageVAE, OpenSoraVAE)}
 DEFAULT = TemporalAutoencoder.family
 
 
