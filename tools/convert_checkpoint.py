@@ -14,6 +14,8 @@ from mg.errors import InputError
 from mg.locks import hold_file
 from mg.models import weights
 from mg.models.autoencoder import Autoencoder
+from mg.models.names import find_file
+from mg.models.opensora_vae import convert as opensora
 from mg.models.tae import convert as moviegen
 from mg.models.tae.config import TAEConfig
 
@@ -34,12 +36,13 @@ CONVERTERS = {
         moviegen.convert,
         ("norm_num_groups", "scaling_factor", "shift_factor", "downsample_padding"),
     ),
+    "Open-Sora's video VAE": Converter(opensora.reads, opensora.convert, ("spatial",)),
 }
 
 
 def parse_args() -> argparse.Namespace:
     parser = cli.ArgumentParser(description=__doc__)
-    parser.add_argument("--src", required=True, help="the checkpoint, .ckpt or .safetensors")
+    parser.add_argument("--src", required=True, help="the checkpoint, a file or the folder that holds it")
     parser.add_argument("--target", required=True, help="the file to write, .ckpt or .safetensors")
     parser.add_argument(
         "--dtype", default="fp32", choices=weights.STORAGE_DTYPES, help="stored type (default: %(default)s)"
@@ -54,6 +57,9 @@ def parse_args() -> argparse.Namespace:
         choices=("both", "end"),
         help="'end' for weights trained with its first version (default: both)",
     )
+    options = parser.add_argument_group("what the checkpoint does not hold", "for Open-Sora's temporal VAE alone")
+    text = "an image VAE, a file or a folder of diffusers (default: the checkpoint's own)"
+    options.add_argument("--spatial", metavar="PATH", default=argparse.SUPPRESS, help=text)
     return parser.parse_args()
 
 
@@ -61,7 +67,7 @@ def main() -> None:
     options = vars(parse_args())
     source, target, dtype = (options.pop(key) for key in ("src", "target", "dtype"))
     weights.check_target(target, source)
-    file = weights.TensorFile(source)
+    file = weights.TensorFile(find_file(source))
     what, converter = converter_for(file)
     odd = [name for name in options if name not in converter.options]
     if odd:

@@ -34,6 +34,12 @@ def is_temporal(name: str) -> bool:
     return ".temporal." in name
 
 
+def inserted(name: str) -> str:
+    """An image VAE's name as one of the whole model: encoder.conv_in.weight is encoder.spatial.conv_in.weight."""
+    side, _, rest = name.partition(".")
+    return f"{side}.spatial.{rest}"
+
+
 def parts_of(names: Collection[str]) -> tuple[dict[str, str], dict[str, str]]:
     """{name inside the part: whole name} of the image VAE and of the temporal VAE; without prefixes, all are the
     latter's."""

@@ -15,7 +15,7 @@ from mg.models.image_vae.read import open_foreign as open_image
 from mg.models.image_vae.stored import Sizes, sizes_of
 from mg.models.names import find_file, to_ours
 from mg.models.opensora_vae.config import OpenSoraVAEConfig
-from mg.models.opensora_vae.names import FACTORS, SPATIAL, TEMPORAL, TEMPORAL_RULES, is_temporal_vae, parts_of
+from mg.models.opensora_vae.names import FACTORS, SPATIAL, TEMPORAL, TEMPORAL_RULES, inserted, is_temporal_vae, parts_of
 from mg.models.weights import TensorFile
 
 _CHANNEL_TO_TIME = ".upsample.conv."
@@ -89,12 +89,6 @@ def _spatial_tensors(file: TensorFile, inside: Mapping[str, str]) -> dict[str, T
 
 def _of_image(image: ForeignImageVAE) -> dict[str, Tensor]:
     return {inserted(name): Tensor(image, name, name) for name in image}
-
-
-def inserted(name: str) -> str:
-    """An image VAE's name as one of the whole model: encoder.conv_in.weight is encoder.spatial.conv_in.weight."""
-    side, _, rest = name.partition(".")
-    return f"{side}.spatial.{rest}"
 
 
 def _factors(file: TensorFile) -> tuple[object, object] | None:
