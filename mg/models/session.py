@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -54,6 +55,20 @@ class Session:
         self.model.release_graphs()
         self._seen, self._shape = 0, shape
         return True
+
+    def follow(self, windows: Mapping[str, Any] | None) -> None:
+        """Decode as latents were encoded: in the windows that their file names, where these are clips of their own.
+
+        windows: see `Tiles.windows`; None, of files that name none, leaves them as they are. Raises InputError for
+        windows that the model does not take.
+        """
+        if windows is None:
+            return
+        if not isinstance(windows, Mapping):
+            raise InputError(f"windows={windows!r:.60} of latents must be fields of tiles; encode the clip again")
+        tiles = self.tiles.but(**windows)
+        tiles.fit(self.model)
+        self.tiles = tiles
 
     @property
     def compile_time(self) -> str:

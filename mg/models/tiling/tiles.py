@@ -107,6 +107,13 @@ class Tiles:
         return self.time_mode in ("restart", "whole")
 
     @property
+    def windows(self) -> dict[str, Any]:
+        """The fields that say where windows end which are clips of their own; empty where windows are none."""
+        if not self.separate:
+            return {}
+        return {"time_mode": self.time_mode, "encode_tile": self.encode_tile, "decode_tile": self.decode_tile}
+
+    @property
     def encode_window(self) -> int:
         """How many frames are encoded in one at most, without context."""
         return ENDLESS if self.time_mode == "whole" else self.encode_tile
