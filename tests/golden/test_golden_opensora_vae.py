@@ -43,7 +43,10 @@ def largest(tensor, expected):
     return np.abs(array - expected).max()
 
 
-@pytest.mark.parametrize("frames", [1, 5, 16, 17, 33, 34])
+SLOW = [pytest.param(frames, marks=pytest.mark.slow) for frames in (5, 16, 33)]  # each compiles for a length more
+
+
+@pytest.mark.parametrize("frames", [1, 17, 34, *SLOW])
 def test_windows_of_17(vae, golden, frames):
     check(vae, golden, frames, f"t{frames}" if frames < 33 else f"t{frames}_micro17")
 
