@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,11 +96,12 @@ def read_csv(path: Path | str, column: str, suffixes: tuple[str, ...]) -> list[s
 
 
 def root_of(csv_path: Path | str) -> str:
-    """The folder below which all videos of a CSV lie whose names are absolute. Raises InputError for other names."""
-    for name in read_csv(csv_path, "video", MEDIA):
+    """The folder that holds all videos of a CSV whose names are absolute. Raises InputError for other names."""
+    names = read_csv(csv_path, "video", MEDIA)
+    for name in names:
         if not Path(name).is_absolute():
             raise InputError(f"'{csv_path}' names '{name}', which is relative; give --video_folder, where it lies")
-    return Path(Path(csv_path).absolute().anchor).as_posix()
+    return os.path.commonpath([Path(name).parent for name in names])
 
 
 def names_below(folder: Path, csv_path: Path | str, names: Iterable[str]) -> list[str]:
