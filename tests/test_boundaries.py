@@ -35,7 +35,7 @@ ROOMS = (
 )
 HEIGHT = {room: height for height, line in enumerate(reversed(ROOMS)) for room in line}
 # A family that is made of another's parts, or starts from its weights.
-MADE_OF = {"tae": {"image_vae"}}
+MADE_OF = {"tae": {"image_vae"}, "opensora_vae": {"image_vae"}}
 # What shared parts of mg/models know of mg/models.
 SHARED_PARTS = {"layers": {"layers"}, "tiling": {"tiling"}, "lpips": {"lpips", "layers", "weights", "torch_file"}}
 # Modules that a room does not know though it stands above them, and packages that it does without.

@@ -16,6 +16,7 @@ from mg.models import weights
 from mg.models.asymmetric_magvit2 import convert as asymmetric_magvit2
 from mg.models.autoencoder import Autoencoder
 from mg.models.names import find_file
+from mg.models.opensora_vae import convert as opensora
 from mg.models.tae import convert as moviegen
 from mg.models.tae.config import TAEConfig
 
@@ -37,6 +38,7 @@ CONVERTERS = {
         ("norm_num_groups", "scaling_factor", "shift_factor", "downsample_padding"),
     ),
     "AsymmetricMagVitV2": Converter(asymmetric_magvit2.reads, asymmetric_magvit2.convert, ("norm_num_groups",)),
+    "Open-Sora's video VAE": Converter(opensora.reads, opensora.convert, ("spatial",)),
 }
 
 
@@ -59,6 +61,9 @@ def parse_args() -> argparse.Namespace:
         choices=("both", "end"),
         help="'end' for weights trained with its first version (default: both)",
     )
+    options = parser.add_argument_group("what the checkpoint does not hold", "for Open-Sora's temporal VAE alone")
+    text = "an image VAE, a file or a folder of diffusers (default: the checkpoint's own)"
+    options.add_argument("--spatial", metavar="PATH", default=argparse.SUPPRESS, help=text)
     return parser.parse_args()
 
 

@@ -3,6 +3,8 @@
 For any codec: --real_video_dir holds the originals, --generated_video_dir what came back. docs/evaluation.md has more.
 """
 
+from __future__ import annotations
+
 import argparse
 
 from mg import cli, runtime
@@ -12,7 +14,7 @@ from mg.io.clip import Sampling
 from mg.metrics.choose import choose_metrics
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = cli.ArgumentParser(description=__doc__)
     group = parser.add_argument_group("Files")
     group.add_argument("--real_video_dir", required=True, metavar="PATH", help="folder of originals (required)")
@@ -49,7 +51,7 @@ def parse_args() -> argparse.Namespace:
     )
     group.add_argument("--device", default="CPU", choices=runtime.DEVICES, help="where they run (default: %(default)s)")
     flags.add_metric_flags(parser)
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
 def main() -> int:

@@ -174,6 +174,8 @@ def _load_numpy(file: Path) -> dict[str, np.ndarray]:
 def _decode(session: Session, z: np.ndarray, header: Header | None, target: Path, reading: Reading, file: Path):
     size = None if header is None else (header.frames, header.height, header.width)
     try:
+        if header is not None:
+            session.follow(header.options.get("windows"))
         frames = decode_frames(session, z, size)
         if header is not None and header.fps is None:
             image.write_image(target.with_name(f"{target.name}.png"), next(frames))

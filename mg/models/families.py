@@ -12,9 +12,10 @@ from mg.models.asymmetric_magvit2.model import AsymmetricMagVit2
 from mg.models.autoencoder import Autoencoder
 from mg.models.image_vae.model import ImageVAE
 from mg.models.names import find_file
+from mg.models.opensora_vae.model import OpenSoraVAE
 from mg.models.tae.tae import TemporalAutoencoder
 
-_KINDS = (TemporalAutoencoder, ImageVAE, AsymmetricMagVit2)
+_KINDS = (TemporalAutoencoder, ImageVAE, AsymmetricMagVit2, OpenSoraVAE)
 FAMILIES: dict[str, type[Autoencoder]] = {kind.family: kind for kind in _KINDS}
 DEFAULT = TemporalAutoencoder.family
 

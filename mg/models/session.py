@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +33,7 @@ class Session:
         """What graphs for a clip depend on: clips of equal ones are computed by the same."""
         tiles = self.tiles if self.use_tile else self._whole_frames(height, width)
         filled = self.model.filled(frames)
-        windows = min(filled, tiles.encode_tile + 2 * tiles.encode_context), min(filled, tiles.decode_tile)
+        windows = min(filled, tiles.encode_window + 2 * tiles.encode_context), min(filled, tiles.decode_window)
         unit = self.model.space_compression
         padded = [-(-side // unit) * unit for side in (height, width)]
         most = tiles.spatial_tile if tiles.spatial_mode == "blend" else max(padded)
@@ -55,6 +56,20 @@ class Session:
         self.model.release_graphs()
         self._seen, self._shape = 0, shape
         return True
+
+    def follow(self, windows: Mapping[str, Any] | None) -> None:
+        """Decode as latents were encoded: in the windows that their file names, where these are clips of their own.
+
+        windows: see `Tiles.windows`; None, of files that name none, leaves them as they are. Raises InputError for
+        windows that the model does not take.
+        """
+        if windows is None:
+            return
+        if not isinstance(windows, Mapping):
+            raise InputError(f"windows={windows!r:.60} of latents must be fields of tiles; encode the clip again")
+        tiles = self.tiles.but(**windows)
+        tiles.fit(self.model)
+        self.tiles = tiles
 
     @property
     def compile_time(self) -> str:

@@ -88,7 +88,7 @@ def test_graphs_give_what_operators_give_one_by_one(tiled, monkeypatch):
 
     monkeypatch.setattr(tiled, "compute", kept, raising=False)
     tiled(clip(1, 3, 12, 16, 16), seed=0)
-    assert set(seen) == {"encoder", "decoder"}
+    assert {name.rpartition("_")[2] for name in seen} == {"encoder", "decoder"}
     graphs = dict(tiled._graphs)
     with pynative():
         for name, (array, graph) in seen.items():
@@ -187,7 +187,7 @@ def test_what_cannot_be_encoded_or_decoded_is_one_line(model):
         with pytest.raises(InputError, match=words):
             model.encode(wrong)
     z = np.zeros((1, model.channels_in_latent, 2, 4, 4), np.float32)
-    with pytest.raises(InputError, match="must be from 1 to"):
+    with pytest.raises(InputError, match=r"must be from \d+ to"):
         model.decode(z, 100)
     with pytest.raises(InputError, match="z has shape"):
         model.decode(z[:, :-1])

@@ -12,8 +12,9 @@ from mg.config import check, setting
 from mg.errors import InputError
 from mg.models.tiling.plan import BLENDS, check_multiple, check_tile
 
-TIME_MODES = ("blend", "restart", "carry")
+TIME_MODES = ("blend", "restart", "carry", "whole")
 SPATIAL_MODES = ("blend", "paste")
+ENDLESS = 2**30  # frames: longer than any clip
 
 
 class Codec(Protocol):
@@ -91,15 +92,22 @@ class Tiles:
                 f"time_mode={self.time_mode} is not right for this model; use one of {', '.join(codec.time_modes)}"
             )
         first, step, side = codec.window_frames(1), codec.time_compression, codec.space_compression
+        if self.separate and first == step:
+            first = step = 1  # windows that are clips of their own are of any length, as clips are
         check_tile("encode_tile", self.encode_tile, self.encode_overlap, first, step)
         check_tile("decode_tile", self.decode_tile, self.decode_overlap, first, step)
         check_tile("spatial_tile", self.spatial_tile, self.spatial_overlap, side, side)
-        check_multiple("encode_context", self.encode_context, 0, step)
+        check_multiple("encode_context", self.encode_context, 0, codec.time_compression)
         shared = [field for field in ("encode_overlap", "encode_context", "decode_overlap") if getattr(self, field)]
         if self.time_mode != "blend" and shared:
             raise InputError(
                 f"{shared[0]}={getattr(self, shared[0])}, but with time_mode={self.time_mode} windows share nothing; "
                 f"set {' and '.join(shared)} to 0"
+            )
+        if self.time_mode == "restart" and self.encode_tile != self.decode_tile:
+            raise InputError(
+                f"encode_tile={self.encode_tile} and decode_tile={self.decode_tile} must be one number with "
+                "time_mode=restart: a window is decoded as it was encoded; set both"
             )
         if self.spatial_mode == "paste":
             self._fit_slices(4 * side)
@@ -115,6 +123,28 @@ class Tiles:
                 raise InputError(f"{smallest}={getattr(self, smallest)} is more than {largest}; lower it")
         if self.shared_statistics:
             raise InputError("shared_statistics=True is of tiles; leave it or spatial_mode=paste out")
+
+    @property
+    def separate(self) -> bool:
+        """Whether windows over time are clips of their own: what they become depends on where they end."""
+        return self.time_mode in ("restart", "whole")
+
+    @property
+    def windows(self) -> dict[str, Any]:
+        """The fields that say where windows end which are clips of their own; empty where windows are none."""
+        if not self.separate:
+            return {}
+        return {"time_mode": self.time_mode, "encode_tile": self.encode_tile, "decode_tile": self.decode_tile}
+
+    @property
+    def encode_window(self) -> int:
+        """How many frames are encoded in one at most, without context."""
+        return ENDLESS if self.time_mode == "whole" else self.encode_tile
+
+    @property
+    def decode_window(self) -> int:
+        """How many frames are decoded in one at most."""
+        return ENDLESS if self.time_mode == "whole" else self.decode_tile
 
     def but(self, **sizes: Any) -> Tiles:
         """The same with other values for some fields. Raises InputError for a name that is no field."""
