@@ -50,9 +50,9 @@ class SpatialUpsample(nn.Cell):
 
     def construct(self, x: Tensor) -> Tensor:
         if self.training:
-            return self.conv(_interleave((x, x, x, x)))
+            return self.conv(interleave((x, x, x, x)))
         phases = [phase(to_frames(x), self.conv.weight, self.conv.bias) for phase in self.phases]
-        return _interleave([phase.reshape(x.shape) for phase in phases])
+        return interleave([phase.reshape(x.shape) for phase in phases])
 
 
 class TemporalUpsample(nn.Cell):
@@ -70,16 +70,33 @@ class TemporalUpsample(nn.Cell):
         self.doubling = DoublingConv(channels, self.zeros)
 
     def construct(self, x: Tensor) -> Tensor:
-        batch, frames, channels, height, width = x.shape
-        if frames == 1 and not self.zeros:
+        if x.shape[1] == 1 and not self.zeros:
             return self.conv(x)
         if self.training:
-            x = x.reshape(batch * frames, 1, channels, height * width)
-            return self.conv(ops.concat((x, x), 1).reshape(batch, 2 * frames, channels, height, width))
+            return self.conv(repeat_frames(x, 2))
         return self.doubling(x, self.conv.weight, self.conv.bias)
 
 
-def _interleave(phases: Sequence[Tensor]) -> Tensor:
+def depth_to_space(x: Tensor, over_time: int) -> Tensor:
+    """(B, T, over_time * 4 * C, H, W) -> (B, T * over_time, C, 2H, 2W), of channels in that order: C changes fastest.
+
+    The first axis of the channels goes to time, the next two to rows and columns.
+    """
+    batch, frames, channels, height, width = x.shape
+    x = x.reshape(batch, frames * over_time, channels // over_time, height, width)
+    return interleave(ops.split(x, channels // over_time // 4, 2))
+
+
+def repeat_frames(x: Tensor, times: int) -> Tensor:
+    """(B, T, C, H, W) -> (B, T * times, C, H, W): every frame so many times in a row."""
+    batch, frames, channels, height, width = x.shape
+    if times == 1:
+        return x
+    x = x.reshape(batch * frames, 1, channels, height * width)
+    return ops.concat([x] * times, 1).reshape(batch, times * frames, channels, height, width)
+
+
+def interleave(phases: Sequence[Tensor]) -> Tensor:
     """Four (B, T, C, H, W), of upper and lower rows and in them of left and right columns -> (B, T, C, 2H, 2W)."""
     batch, frames, channels, height, width = phases[0].shape
     rows = (batch * frames, channels * height, 1, 2 * width)
