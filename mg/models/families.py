@@ -11,9 +11,10 @@ from mg.models import weights
 from mg.models.autoencoder import Autoencoder
 from mg.models.image_vae.model import ImageVAE
 from mg.models.names import find_file
+from mg.models.o2_magvit2.model import O2Magvit2
 from mg.models.tae.tae import TemporalAutoencoder
 
-FAMILIES: dict[str, type[Autoencoder]] = {kind.family: kind for kind in (TemporalAutoencoder, ImageVAE)}
+FAMILIES: dict[str, type[Autoencoder]] = {kind.family: kind for kind in (TemporalAutoencoder, ImageVAE, O2Magvit2)}
 DEFAULT = TemporalAutoencoder.family
 
 
