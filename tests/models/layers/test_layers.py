@@ -16,6 +16,12 @@ from mg.models.layers.resample import (
     SpatialUpsample,
     TemporalDownsample,
     TemporalUpsample,
+    depth_to_space,
+    repeat_frames,
+)
+    SpatialUpsample,
+    TemporalDownsample,
+    TemporalUpsample,
 )
 
 pytestmark = pytest.mark.usefixtures("uncompiled")
