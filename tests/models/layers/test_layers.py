@@ -19,10 +19,6 @@ from mg.models.layers.resample import (
     depth_to_space,
     repeat_frames,
 )
-    SpatialUpsample,
-    TemporalDownsample,
-    TemporalUpsample,
-)
 
 pytestmark = pytest.mark.usefixtures("uncompiled")
 
