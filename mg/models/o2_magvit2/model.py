@@ -16,6 +16,7 @@ from mg.models.o2_magvit2.config import O2Magvit2Config
 from mg.models.o2_magvit2.decoder import Decoder
 from mg.models.o2_magvit2.encoder import Encoder
 from mg.models.o2_magvit2.forward import Forward
+from mg.models.o2_magvit2.terms import TERMS
 from mg.models.tiling.stream import padded
 from mg.models.tiling.tiles import Tiles
 from mg.models.tokenizer import Tokenizer
@@ -49,6 +50,7 @@ class O2Magvit2(Tokenizer):
         decode_overlap=0,
         time_mode="carry",
     )
+    terms = TERMS
 
     def build_encoder(self) -> nn.Cell:
         return Encoder(self._config)
