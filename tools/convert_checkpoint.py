@@ -16,6 +16,8 @@ from mg.models import weights
 from mg.models.asymmetric_magvit2 import convert as asymmetric_magvit2
 from mg.models.autoencoder import Autoencoder
 from mg.models.names import find_file
+from mg.models.o2_magvit2 import convert as o2_magvit2
+from mg.models.o2_magvit2.config import O2Magvit2Config
 from mg.models.opensora_vae import convert as opensora
 from mg.models.tae import convert as moviegen
 from mg.models.tae.config import TAEConfig
@@ -39,6 +41,7 @@ CONVERTERS = {
     ),
     "AsymmetricMagVitV2": Converter(asymmetric_magvit2.reads, asymmetric_magvit2.convert, ("norm_num_groups",)),
     "Open-Sora's video VAE": Converter(opensora.reads, opensora.convert, ("spatial",)),
+    "O2-MAGVIT2 (cofe-ai)": Converter(o2_magvit2.reads, o2_magvit2.convert, ("norm_groups",)),
 }
 
 
@@ -50,11 +53,13 @@ def parse_args() -> argparse.Namespace:
         "--dtype", default="fp32", choices=weights.STORAGE_DTYPES, help="stored type (default: %(default)s)"
     )
     options = parser.add_argument_group(
-        "what the checkpoint does not say", "for upstream's TAE; the groups for others as well"
+        "what the checkpoint does not say", "for upstream's TAE, where it is not said otherwise"
     )
     for name, kind in (("norm_num_groups", int), ("scaling_factor", float), ("shift_factor", float)):
         text = f"(default: {getattr(TAEConfig, name)})"
         options.add_argument(f"--{name}", type=kind, default=argparse.SUPPRESS, help=text)
+    text = f"of O2-MAGVIT2, for sizes other than the published ones (default: {O2Magvit2Config.norm_groups})"
+    options.add_argument("--norm_groups", type=int, default=argparse.SUPPRESS, help=text)
     options.add_argument(
         "--downsample_padding",
         default=argparse.SUPPRESS,

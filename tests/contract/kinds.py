@@ -59,6 +59,20 @@ KINDS = (
         recipe={"latent_distance_weight": 1.0, "image_identity_weight": 1.0, "kl_weight": 0.0, "clip_kl_weight": 1e-6},
     ),
     Kind(
+        "o2_magvit2",
+        {
+            "filters": 8,
+            "channel_multipliers": (1, 2, 2),
+            "num_res_blocks": 1,
+            "temporal_downsample": (True, True),
+            "token_size": 6,
+            "norm_groups": 2,
+        },
+        {"encode_tile": 5, "decode_tile": 5, **SMALL_TILES},
+        exact=True,
+        recipe={"kl_weight": 0.0},
+    ),
+    Kind(
         "toy_tokenizer",
         {},
         {"encode_tile": 5, "decode_tile": 5, **SMALL_TILES},

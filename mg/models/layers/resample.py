@@ -73,20 +73,32 @@ class TemporalUpsample(nn.Cell):
         if x.shape[1] == 1 and not self.zeros:
             return self.conv(x)
         if self.training:
-            return self.conv(frames_repeated(x))
+            return self.conv(repeat_frames(x, 2))
         return self.doubling(x, self.conv.weight, self.conv.bias)
+
+
+def depth_to_space(x: Tensor, over_time: int) -> Tensor:
+    """(B, T, over_time * 4 * C, H, W) -> (B, T * over_time, C, 2H, 2W), of channels in that order: C changes fastest.
+
+    The first axis of the channels goes to time, the next two to rows and columns.
+    """
+    batch, frames, channels, height, width = x.shape
+    x = x.reshape(batch, frames * over_time, channels // over_time, height, width)
+    return interleave(ops.split(x, channels // over_time // 4, 2))
 
 
 def repeated(x: Tensor) -> Tensor:
     """Every frame, row and column twice.  (B, T, C, H, W) -> (B, 2T, C, 2H, 2W)."""
-    return frames_repeated(interleave((x, x, x, x)))
+    return repeat_frames(interleave((x, x, x, x)), 2)
 
 
-def frames_repeated(x: Tensor) -> Tensor:
-    """Every frame twice.  (B, T, C, H, W) -> (B, 2T, C, H, W)."""
+def repeat_frames(x: Tensor, times: int) -> Tensor:
+    """(B, T, C, H, W) -> (B, T * times, C, H, W): every frame so many times in a row."""
     batch, frames, channels, height, width = x.shape
+    if times == 1:
+        return x
     x = x.reshape(batch * frames, 1, channels, height * width)
-    return ops.concat((x, x), 1).reshape(batch, 2 * frames, channels, height, width)
+    return ops.concat([x] * times, 1).reshape(batch, times * frames, channels, height, width)
 
 
 def interleave(phases: Sequence[Tensor]) -> Tensor:
