@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mg.data.augment import augment
 from mg.data.config import DataConfig
 from mg.io.by_number import read_chosen
 from mg.io.clip import Sampling, is_image, read_clip
@@ -19,7 +20,7 @@ from mg.io.index import Index
 def read_training_clip(
     path: Path, shape: tuple[int, int, int], config: DataConfig, choices: np.random.Generator
 ) -> tuple[np.ndarray, bool]:
-    """A clip of `path` from a random start, all frames cropped and flipped alike; of an image, if it has more than one
+    """A clip of `path` from a random start, all frames cropped and changed alike; of an image, if it has more than one
     frame, from windows that glide over it.
 
     shape: frames, rows and columns, (T, H, W). `choices` decides everything random. Returns (T, H, W, 3) uint8 and
@@ -39,8 +40,7 @@ def read_training_clip(
         if config.random_crop:
             top, left = int(choices.integers(rows - height + 1)), int(choices.integers(columns - width + 1))
         clip = np.stack([picture[top : top + height, left : left + width] for picture in scaled])
-    if config.flip and choices.random() < 0.5:
-        clip = clip[:, :, ::-1]
+    clip = augment(clip, config, choices)
     return _hold_last(clip, frames), len(clip) < frames
 
 
@@ -77,10 +77,18 @@ def _read(path: Path, frames: int, config: DataConfig, choices: np.random.Genera
         return read_image(path)[None]
 
     def choose(index: Index) -> Sequence[int]:
-        return window_numbers(index, path, frames, config.sample_stride, choices)
+        return window_numbers(index, path, frames, _stride(index.frames, frames, config, choices), choices)
 
     folder = None if config.index_folder is None else Path(config.index_folder)
     return read_chosen(path, choose, folder, decord=config.video_reader == "decord")
+
+
+def _stride(total: int, frames: int, config: DataConfig, choices: np.random.Generator) -> int:
+    """From each frame of a clip to the next: one of those at which `total` frames hold it, else the least."""
+    if not config.stride_buckets:
+        return config.sample_stride
+    fitting = [stride for stride in config.stride_buckets if (frames - 1) * stride < total]
+    return fitting[choices.integers(len(fitting))] if fitting else min(config.stride_buckets)
 
 
 def _hold_last(clip: np.ndarray, frames: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from importlib.util import find_spec
 
@@ -22,7 +23,8 @@ class DataConfig:
     image; video_only: sample_n_frames of a video; image_only: an image. Images among the videos count as images.
 
     With size_buckets a step's clips have one of those sizes, each as likely and independent of the number of frames;
-    image_size is then that of validation clips only. Each size and each number of frames is a graph of its own.
+    image_size is then that of validation clips only. Each size and each number of frames is a graph of its own. With
+    most_pixels, clips take only those sizes at which they have no more: long ones the small, short ones all.
 
     resize_to: training frames are scaled so that their shorter side has this length, or one drawn between two, before a
     clip is cut out: it then shows less, in more detail. none: so that they just cover the clip.
@@ -37,11 +39,18 @@ class DataConfig:
     moving_image_ratio: float = setting(0.0, "share of the other steps whose window glides over images instead", 0, 1)
     sample_n_frames: int = setting(32, "length of a clip", *_FRAMES, unit="frames")
     sample_stride: int = setting(1, "from each frame of a clip to the next", *_FRAMES, unit="frames of the file")
+    stride_buckets: tuple[int, ...] = setting(
+        (), "several, of which each training clip has one at which it fits; sample_stride: of validation", *_FRAMES
+    )
     image_size: int | tuple[int, int] = setting(256, "side, or height and width, of a clip", *SIDES, unit="pixels")
     size_buckets: tuple[tuple[int, int], ...] = setting((), "height x width of clips, as 192x256 256x192", *SIDES)
+    most_pixels: int = setting(0, "frames x height x width of a clip, see above; 0: any", 0)
     resize_to: int | tuple[int, int] | None = setting(None, "shorter side before cropping, or drawn from two", *SIDES)
     random_crop: bool = setting(False, "crop at a random place instead of the centre")
     flip: bool = setting(False, "mirror half of all clips")
+    reverse: bool = setting(False, "play half of all clips backwards")
+    grey_ratio: float = setting(0.0, "share of clips that are made grey", 0, 1)
+    colour_jitter: float = setting(0.0, "turn hues by up to so many half turns, change saturation by up to it", 0, 1)
     frame_buckets: tuple[int, ...] = setting((), "lengths of mixed_video_random", *_FRAMES, unit="frames")
     max_bad_share: float = setting(0.1, "training stops when a larger share of files cannot be read", 0, 1)
     index_folder: str | None = setting(None, "where it is kept what each video holds; none: in memory, for one run")
@@ -52,6 +61,7 @@ class DataConfig:
         check(self)
         self._check_size()
         self._check_strategy()
+        self._check_lengths()
         self._check_sources()
         if self.video_reader == "decord" and find_spec("decord") is None:
             raise InputError("video_reader=decord, but decord is not installed: pip install decord, or use pyav")
@@ -80,6 +90,14 @@ class DataConfig:
                 "list some, such as 1, 9, 17: each is a graph of its own"
             )
 
+    def _check_lengths(self):
+        without = [frames for frames in self.lengths if not self.sizes_of(frames)]
+        if without:
+            raise InputError(
+                f"most_pixels={self.most_pixels} leaves no size for clips of {without[0]} frames; raise it, or add a "
+                "smaller one to size_buckets"
+            )
+
     def _check_sources(self):
         for table, folder in (("csv_path", "video_folder"), ("image_csv_path", "image_folder")):
             if getattr(self, table) is not None and getattr(self, folder) is None:
@@ -104,17 +122,24 @@ class DataConfig:
         return self.size_buckets or (self.image_size,)
 
     @property
+    def lengths(self) -> tuple[int, ...]:
+        """Frames that training clips can have, the most last; 1 is an image."""
+        if self.mixed_strategy == "mixed_video_random":
+            return tuple(sorted(set(self.frame_buckets)))
+        lengths = {"image_only": (1,), "video_only": (self.sample_n_frames,)}
+        return lengths.get(self.mixed_strategy, (1, self.sample_n_frames))
+
+    def sizes_of(self, frames: int) -> tuple[tuple[int, int], ...]:
+        """Heights and widths that clips of so many frames can have."""
+        most = self.most_pixels or math.inf
+        return tuple((height, width) for height, width in self.sizes if frames * height * width <= most)
+
+    @property
     def takes_images(self) -> bool:
         """Whether some steps are of images, moving or not."""
-        if self.moving_image_ratio > 0:
-            return True
-        if self.mixed_strategy == "mixed_video_random":
-            return 1 in self.frame_buckets
-        return self.mixed_strategy != "video_only"
+        return self.moving_image_ratio > 0 or 1 in self.lengths
 
     @property
     def takes_videos(self) -> bool:
         """Whether some steps are clips of more than one frame."""
-        if self.mixed_strategy == "mixed_video_random":
-            return max(self.frame_buckets) > 1
-        return self.mixed_strategy != "image_only"
+        return self.lengths[-1] > 1

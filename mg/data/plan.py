@@ -102,7 +102,8 @@ class StepPlan:
 
 def step_shape(config: DataConfig, seed: int, number: int) -> tuple[int, int, int]:
     """(T, H, W) of the clips of optimizer step `number`, which counts from 0; T = 1 is an image."""
-    return (step_frames(config, seed, number), *step_size(config, seed, number))
+    frames = step_frames(config, seed, number)
+    return (frames, *step_size(config, seed, number, frames))
 
 
 def step_frames(config: DataConfig, seed: int, number: int) -> int:
@@ -115,9 +116,10 @@ def step_frames(config: DataConfig, seed: int, number: int) -> int:
     return 1 if config.mixed_strategy == "image_only" else config.sample_n_frames
 
 
-def step_size(config: DataConfig, seed: int, number: int) -> tuple[int, int]:
-    """Height and width of step `number`."""
-    return config.sizes[_generator(seed, _SIZE, number).integers(len(config.sizes))]
+def step_size(config: DataConfig, seed: int, number: int, frames: int) -> tuple[int, int]:
+    """Height and width of step `number`, whose clips have so many frames."""
+    sizes = config.sizes_of(frames)
+    return sizes[_generator(seed, _SIZE, number).integers(len(sizes))]
 
 
 def step_source(config: DataConfig, seed: int, number: int, frames: int, images: int) -> str:

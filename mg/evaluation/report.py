@@ -112,7 +112,9 @@ def mean(rows: Sequence[dict[str, object]], names: Sequence[str]) -> dict[str, f
 
 def summary(figures: dict[str, object]) -> str:
     """The figures of metrics in a row or a mean, such as "PSNR 27.20 dB, SSIM 0.8261"."""
-    units = {"psnr": ("{:.2f} dB"), "flicker": "{:.2f}", "fid": "{:.2f}", "fvd": "{:.1f}"}
+    units = {"psnr": "{:.2f} dB", "fvd": "{:.1f}"} | dict.fromkeys(
+        ("flicker", "chroma", "chroma_peak", "fid"), "{:.2f}"
+    )
     shown = {name: value for name, value in figures.items() if name in METRICS and value is not None}
     return ", ".join(f"{name.upper()} {units.get(name, '{:.4f}').format(value)}" for name, value in shown.items())
 

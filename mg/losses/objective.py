@@ -16,7 +16,7 @@ from mg.errors import InputError
 from mg.losses.kl import KL
 from mg.losses.outlier_penalty import OutlierPenalty
 from mg.losses.perceptual import Perceptual
-from mg.losses.reconstruction import reconstruction, squared_error
+from mg.losses.reconstruction import chroma, reconstruction, squared_error
 from mg.models.terms import CLIP, RECONSTRUCTION, Facts, Term
 
 if TYPE_CHECKING:
@@ -39,6 +39,13 @@ SHARED = (
         (CLIP, RECONSTRUCTION),
         "squared differences, summed over a frame",
         function=squared_error,
+        of_reconstruction=True,
+    ),
+    Term(
+        "chroma",
+        (CLIP, RECONSTRUCTION),
+        "squared differences of Cb and Cr, summed over a frame",
+        function=chroma,
         of_reconstruction=True,
     ),
     Term(

@@ -3,6 +3,8 @@
 from mindspore import Tensor
 from mindspore import dtype as mstype
 
+from mg.io.colour import luma_chroma
+
 
 def squared_error(clip: Tensor, recon: Tensor) -> Tensor:
     """Squared difference summed over a frame and averaged over the frames: what PSNR is made of.
@@ -19,6 +21,16 @@ def reconstruction(clip: Tensor, recon: Tensor) -> Tensor:
     clip, recon: (B, 3, T, H, W) in [-1, 1], any floating type.  Returns an fp32 scalar.
     """
     return _by_frame(_difference(clip, recon).abs())
+
+
+def chroma(clip: Tensor, recon: Tensor) -> Tensor:
+    """Squared difference of Cb and of Cr (BT.601, full range) summed over a frame and averaged over the frames.
+
+    clip, recon: (B, 3, T, H, W) in [-1, 1], any floating type.  Returns an fp32 scalar.
+    """
+    difference = _difference(clip, recon)
+    _, blueness, redness = luma_chroma(difference[:, 0], difference[:, 1], difference[:, 2])
+    return (blueness * blueness + redness * redness).sum() / (difference.shape[0] * difference.shape[2])
 
 
 def _difference(clip: Tensor, recon: Tensor) -> Tensor:

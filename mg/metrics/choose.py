@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mg.errors import InputError
+from mg.metrics.chroma import Chroma, ChromaPeak
 from mg.metrics.fid import FID
 from mg.metrics.flicker import Flicker
 from mg.metrics.flolpips import FloLPIPS
@@ -39,6 +40,8 @@ _MAKERS = {
     "fid": lambda files, batch: FID(files.inception_onnx),
     "fvd": lambda files, batch: FVD(files.i3d_onnx),
     "flicker": lambda files, batch: Flicker(),
+    "chroma": lambda files, batch: Chroma(),
+    "chroma_peak": lambda files, batch: ChromaPeak(),
 }
 METRICS = tuple(_MAKERS)
 

@@ -15,7 +15,7 @@ class Scorer(Protocol):
         """Take the next frame of both: (H, W, 3) uint8."""
 
     def finish(self) -> np.ndarray:
-        """After the last frame: a score for each frame (or step between frames), (n,) float64.
+        """After the last frame: a score for each frame (or step between frames, or one for the clip), (n,) float64.
 
         Of a SetMetric: features of the originals and of the reconstructions, (2, n, d) float32.
         """

@@ -60,8 +60,7 @@ class Recipe:
 
     @property
     def clip_shape(self) -> tuple[int, int, int, int]:
-        """(3, T, H, W) of its largest clips."""
+        """(3, T, H, W): the most frames, rows and columns together that its clips have."""
         data = self.data
-        lengths = data.frame_buckets if data.mixed_strategy == "mixed_video_random" else (data.sample_n_frames,)
         height, width = max(data.sizes, key=lambda size: size[0] * size[1])
-        return 3, max(lengths) if data.takes_videos else 1, height, width
+        return 3, max(data.lengths), height, width

@@ -24,6 +24,12 @@ from mg.errors import InputError
         ({"sample_n_frames": 0}, "sample_n_frames=0"),
         ({"sample_n_frames": 1}, "image_only"),
         ({"sample_stride": 1.5}, "sample_stride=1.5"),
+        ({"stride_buckets": (0, 2)}, "stride_buckets=(0, 2)"),
+        ({"most_pixels": -1}, "most_pixels=-1"),
+        ({"size_buckets": ((64, 96), (128, 64)), "most_pixels": 9000}, "leaves no size for clips of 32 frames"),
+        ({"grey_ratio": 1.5}, "grey_ratio=1.5"),
+        ({"colour_jitter": -0.5}, "colour_jitter=-0.5"),
+        ({"reverse": 1}, "reverse=1"),
         ({"image_size": (64, 64, 3)}, "a list of 2 values, each a whole number from 16"),
         ({"size_buckets": (64, 64)}, "size_buckets=(64, 64) must be a list of values, each a list of 2 values"),
         ({"size_buckets": ((64, 8),)}, "each a whole number from 16 to 16384"),
@@ -61,6 +67,19 @@ def test_size_buckets_are_the_sizes_of_training_clips():
     assert DataConfig(video_folder="v", image_size=64).sizes == ((64, 64),)
     config = DataConfig(video_folder="v", image_size=512, size_buckets=[[64, 96], [96, 64]], resize_to=(96, 128))
     assert config.sizes == ((64, 96), (96, 64))
+
+
+def test_long_clips_take_the_sizes_at_which_they_fit():
+    sizes, lengths = ((64, 64), (96, 96), (128, 192)), (16, 1, 32, 16)
+    config = DataConfig(
+        video_folder="v",
+        mixed_strategy="mixed_video_random",
+        frame_buckets=lengths,
+        size_buckets=sizes,
+        most_pixels=16 * 96 * 96,
+    )
+    assert config.lengths == (1, 16, 32)
+    assert [config.sizes_of(frames) for frames in config.lengths] == [sizes, sizes[:2], sizes[:1]]
 
 
 def test_images_alone_need_no_videos():

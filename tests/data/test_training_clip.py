@@ -68,6 +68,18 @@ def test_with_a_stride_clips_that_vary_are_taken_in_time(tmp_path):
     assert len(seen) > 3
 
 
+def test_strides_are_drawn_from_those_at_which_a_clip_fits(tmp_path):
+    path, config = index_clip(tmp_path / "a.mp4", 20, 64, 64), replace(CONFIG, stride_buckets=(2, 1, 4))
+    for frames, expected in ((5, {1, 2, 4}), (10, {1, 2}), (20, {1}), (30, {1})):
+        steps = set()
+        for seed in range(20):
+            clip, short = read_training_clip(path, (frames, 24, 16), config, np.random.default_rng(seed))
+            numbers = clip.mean((1, 2, 3)) // LEVELS
+            steps.add(numbers[1] - numbers[0])
+            assert short == (frames > 20)
+        assert steps == expected
+
+
 def test_an_image_is_opened_once(tmp_path, monkeypatch):
     path = index_image(tmp_path / "a.png", 3)
     counts = count_openings(monkeypatch)

@@ -8,7 +8,7 @@ from mindspore import Tensor, nn
 
 from mg.losses.kl import kl
 from mg.losses.outlier_penalty import outlier_penalty
-from mg.losses.reconstruction import reconstruction, squared_error
+from mg.losses.reconstruction import chroma, reconstruction, squared_error
 
 
 class Term(nn.Cell):
@@ -35,6 +35,13 @@ def test_reconstruction_by_hand():
     clip[1, 2, 1, 0, 1] = 1.0
     assert value(reconstruction, clip, recon) == pytest.approx((0.5 + 0.25 + 1.0) / 4)
     assert value(squared_error, clip, recon) == pytest.approx((0.25 + 0.0625 + 1.0) / 4)
+
+
+def test_chroma_by_hand():
+    clip, recon = np.zeros((2, 3, 2, 1, 2)), np.zeros((2, 3, 2, 1, 2))
+    recon[0, :, 0, 0, 0] = 0.5  # grey
+    recon[1, 2, 1, 0, 1] = 0.8  # blue
+    assert value(chroma, clip, recon) == pytest.approx((0.4**2 + (0.4 * 0.114 / 0.701) ** 2) / 4)
 
 
 @pytest.mark.parametrize("dtype", [ms.float16, ms.bfloat16])
@@ -93,7 +100,7 @@ def test_outlier_penalty_of_equal_latents_is_zero_with_zero_gradient():
     np.testing.assert_array_equal(gradient.asnumpy(), 0)
 
 
-@pytest.mark.parametrize("term, settings", [(reconstruction, ()), (squared_error, ()), (kl, (8,))])
+@pytest.mark.parametrize("term, settings", [(reconstruction, ()), (squared_error, ()), (chroma, ()), (kl, (8,))])
 def test_gradients_against_finite_differences(term, settings):
     x, y = random_clip(1, 3, 2, 4, 4, seed=1), random_clip(1, 3, 2, 4, 4, seed=2)
     check_gradient(Term(term, *settings), x, y)
