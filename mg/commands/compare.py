@@ -64,7 +64,7 @@ def main() -> int:
         resolution=args.resolution,
         crop_size=args.crop_size,
     )
-    runtime.setup(args.device)
+    runtime.setup(args.device, dtype="fp32")  # of networks that score
     metrics = choose_metrics(args.metric, flags.given_networks(args), args.batch_size)
     failed = compare(args.real_video_dir, args.generated_video_dir, args.output_path, metrics, sampling, args.resume)
     return 2 if failed else 0

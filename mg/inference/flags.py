@@ -59,7 +59,7 @@ def apart(encoded: int, decoded: int) -> dict[str, int]:
 
 def set_up(args: argparse.Namespace) -> None:
     """Choose device and mode, before anything of MindSpore is used."""
-    runtime.setup(args.device_target, args.mode, args.jit_level)
+    runtime.setup(args.device_target, args.mode, args.jit_level, args.dtype)
 
 
 def add_source_flags(parser: argparse.ArgumentParser) -> None:

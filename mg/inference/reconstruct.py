@@ -95,7 +95,7 @@ def _protocol(session: Session, options: Options) -> dict[str, object]:
         "options": {**shown, "sample": options.sample, "seed": options.seed},
         "batch_size": options.batch_size,
         "dtype": str(model.compute_dtype),
-        "device": ms.get_context("device_target"),
+        "device": ms.get_current_device().device_target,
         "weights": None if model.weights_path is None else model.weights_path.name,
         "weights_sha256": None if model.weights_path is None else sha256(model.weights_path),
         "config": dict(model.config),

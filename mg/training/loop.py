@@ -40,9 +40,10 @@ def train(recipe: Recipe, output_path: Path | str, resume: bool | str = False) -
     resume: True goes on from the newest checkpoint in the run folder, a path from that file; False begins.
     Returns 0, or 130 when SIGINT or SIGTERM ended the run: it has then been saved. Raises InputError.
     """
-    runtime.setup(recipe.training.device_target, recipe.training.mode, recipe.training.jit_level)
+    training = recipe.training
+    runtime.setup(training.device_target, training.mode, training.jit_level, training.dtype)
     rank, ranks = distributed.start()
-    training, folder = recipe.training, RunFolder(output_path, rank)
+    folder = RunFolder(output_path, rank)
     share = Share(training.batch_size, training.gradient_accumulation_steps, rank, ranks)
     with folder.held():
         return Run(recipe, folder, share, resume).go()

@@ -43,7 +43,7 @@ def test_latents_from_outside_and_scaled_ones_decode(session, model, source, tmp
         assert np.abs(np.subtract(frames, expected, dtype=int)).max() <= 1
     ours = replace(latents, arrays=dict.fromkeys(("mean", "std"), scaled))
     encode.write_latents(tmp_path / "scaled.safetensors", ours)
-    ((_, z), _), *_ = decode._clips(session, tmp_path / "scaled.safetensors", tmp_path, True)
+    ((_, z), _), *_ = decode._clips(session, tmp_path / "scaled.safetensors", tmp_path, Reading(scaled=True))
     np.testing.assert_allclose(z, mean, atol=1e-6)
 
 
