@@ -45,23 +45,27 @@ def setup(device_target: str = "CPU", mode: str = "graph", jit_level: str | None
         ) from None
     finally:
         logging.disable(logging.NOTSET)
+    ms.set_context(mode=_MODES[mode])
     prepare_cpu()
     if dtype == "fp32" and not on_cpu():
         _keep_fp32()
-    ms.set_context(mode=_MODES[mode])
     if jit_level is not None:
         ms.set_context(jit_config={"jit_level": jit_level})
 
 
 def prepare_cpu() -> None:
-    """Keep MindSpore 2.9 and 2.10 from a oneDNN convolution for AVX512 that is about 90 times slower.
+    """What MindSpore must be told on a CPU, by `setup` or the first model that is built. Without effect on Ascend.
 
-    oneDNN reads the variable at the first convolution of the process: `setup` calls this, and so does the first model
-    that is built. A value that the user has set stays. Without effect on Ascend.
+    2.9 and 2.10 are kept from a oneDNN convolution for AVX512 that is about 90 times slower: oneDNN reads the variable
+    at the first convolution of the process, and a value that the user has set stays. Where nothing is compiled,
+    operators are launched one after the other: run by root on few cores, the threads that launch them otherwise wait
+    busily for each other, and may do so for ever.
     """
     major, minor = metadata.version("mindspore").split(".")[:2]
     if (int(major), int(minor)) >= (2, 9):
         os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
+    if on_cpu() and not in_graph_mode():
+        ms.runtime.launch_blocking()
 
 
 def _keep_fp32() -> None:
