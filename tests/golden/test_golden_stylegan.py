@@ -71,7 +71,7 @@ def close(got, expected, tolerance=1e-4):
     assert np.abs(np.asarray(got) - expected).max() <= tolerance * max(1e-3, np.abs(expected).max())
 
 
-@pytest.mark.parametrize("kind", ["2d", "3d"])
+@pytest.mark.parametrize("kind", ["2d", pytest.param("3d", marks=pytest.mark.slow)])
 def test_logits_r1_and_a_step(folder, kind):
     golden, short = np.load(folder / "disc.npz"), f"d{kind[0]}"
     cell, parameters = discriminator(folder, kind)
