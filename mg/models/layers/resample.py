@@ -6,6 +6,7 @@ same but for rounding: see Phase and DoublingConv in mg.models.layers.conv.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from mindspore import Tensor, nn, ops
@@ -99,6 +100,21 @@ def repeat_frames(x: Tensor, times: int) -> Tensor:
         return x
     x = x.reshape(batch * frames, 1, channels, height * width)
     return ops.concat([x] * times, 1).reshape(batch, times * frames, channels, height, width)
+
+
+def blur_and_halve(x: Tensor, axis: int) -> Tensor:
+    """Every second sample of an axis, from the first on, of [1, 2, 1] / 4 over it; ends are reflected.
+
+    n samples become ceil(n / 2). Made of reshapes and slices: gradients of gradients are as cheap.  Zhang (arXiv
+    1904.11486), with a kernel of three.
+    """
+    length, shape = x.shape[axis], x.shape
+    x = x.reshape(-1, length, math.prod(shape[axis + 1 :]))
+    if length % 2:
+        x = ops.concat((x, x[:, length - 2 : length - 1]), 1)
+    even, odd = ops.unstack(x.reshape(x.shape[0], -1, 2, x.shape[2]), 2)
+    before = odd if length <= 2 else ops.concat((odd[:, :1], odd[:, :-1]), 1)  # a slice of nothing has no gradient
+    return (0.5 * even + 0.25 * (before + odd)).reshape(*shape[:axis], -1, *shape[axis + 1 :])
 
 
 def interleave(phases: Sequence[Tensor]) -> Tensor:
