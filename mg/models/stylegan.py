@@ -8,6 +8,7 @@ from mindspore import Tensor, nn, ops
 from mindspore import dtype as mstype
 from mindspore.common.initializer import XavierUniform, initializer
 
+from mg.errors import InputError
 from mg.models.layers.causal import CausalConv
 from mg.models.layers.conv import SpatialConv
 from mg.models.layers.folds import frames_first
@@ -58,11 +59,17 @@ class StyleGAN(nn.Cell):
     shape: (3, T, H, W) of the clips; kept as what it takes, None for an axis of any length. multiples: of `channels`
     behind each block. over_time: whether clips are judged, (B, 1), or every frame alone, (B, T).
     No norm; weights start by Xavier's rule with a gain of sqrt 2, biases at zero.  StyleGAN2 (arXiv 1912.04958),
-    section 4.2, as MAGVIT-v2 (arXiv 2310.05737) has it for clips.
+    section 4.2, as MAGVIT-v2 (arXiv 2310.05737) has it for clips. Raises InputError for clips too short to be halved.
     """
 
     def __init__(self, channels: int, shape: tuple[int, ...], multiples: tuple[int, ...], over_time: bool):
         super().__init__()
+        halved = shape[1:] if over_time else shape[2:]
+        if min(halved) <= 2 ** (_HALVINGS - 1):
+            raise InputError(
+                f"StyleGAN's discriminator halves clips {_HALVINGS} times: {'x'.join(map(str, halved))} is too short, "
+                f"more than {2 ** (_HALVINGS - 1)} are needed along each axis; train on larger clips, or name another"
+            )
         self.shape, self.over_time = (3, shape[1] if over_time else None, *shape[2:]), over_time
         conv = ClipConv if over_time else SpatialConv
         widths = [channels, *(channels * multiple for multiple in multiples)]
@@ -71,7 +78,7 @@ class StyleGAN(nn.Cell):
         self.blocks = nn.CellList([Block(a, b, conv, axes) for a, b in zip(widths, widths[1:])])
         self.conv_out = conv(widths[-1], widths[-1])
         values = widths[-1]
-        for side in shape[1:] if over_time else shape[2:]:
+        for side in halved:
             values *= -(-side // 2**_HALVINGS)
         self.hidden = SpatialConv(values, widths[-1], kernel=1)
         self.head = SpatialConv(widths[-1], 1, kernel=1)
