@@ -3,7 +3,7 @@
 scripts/inference_vae.py CONFIG.yaml --ckpt-path WEIGHTS --data-path CSV --save-dir DIR writes DIR_ori, DIR_rec and
 DIR_spatial, the image VAE alone, at 24 frames a second, or at each source's rate with --keep_fps. The CSV's column
 `path`, or `video`, has absolute names, or names below --video_folder. CONFIG.yaml has flags of scripts/reconstruct.py,
-which are taken here too, and win; figures are in DIR.
+which are taken here too, and win; --help lists them. Figures are in DIR.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FPS = "24"  # of Open-Sora's script, whatever the source has
 def flags(arguments: list[str] | None = None) -> list[str]:
     """The flags of scripts/reconstruct.py that a command line means."""
     words = translate(sys.argv[1:] if arguments is None else arguments, NAMES, first="config")
-    finder = cli.ArgumentParser(__doc__, "%(prog)s CONFIG.yaml --ckpt-path PATH --data-path CSV --save-dir DIR [...]")
+    finder = cli.ArgumentParser(__doc__, add_help=False)  # --help is that of scripts/reconstruct.py
     finder.add_argument("--config", help="YAML file of flags (default: none)")
     finder.add_argument("--keep_fps", action="store_true", help="write videos at their sources' rates (default: 24)")
     known, rest = finder.parse_known_args(words)
