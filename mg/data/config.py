@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from importlib.util import find_spec
 
@@ -24,7 +23,8 @@ class DataConfig:
 
     With size_buckets a step's clips have one of those sizes, each as likely and independent of the number of frames;
     image_size is then that of validation clips only. Each size and each number of frames is a graph of its own. With
-    most_pixels, clips take only those sizes at which they have no more: long ones the small, short ones all.
+    most_pixels, clips have the largest of these sizes at which they have no more: long ones small frames, short ones
+    large frames, so that steps take alike long.
 
     resize_to: training frames are scaled so that their shorter side has this length, or one drawn between two, before a
     clip is cut out: it then shows less, in more detail. none: so that they just cover the clip.
@@ -130,9 +130,12 @@ class DataConfig:
         return lengths.get(self.mixed_strategy, (1, self.sample_n_frames))
 
     def sizes_of(self, frames: int) -> tuple[tuple[int, int], ...]:
-        """Heights and widths that clips of so many frames can have."""
-        most = self.most_pixels or math.inf
-        return tuple((height, width) for height, width in self.sizes if frames * height * width <= most)
+        """Heights and widths that clips of so many frames can have; with most_pixels, the largest that fit."""
+        if not self.most_pixels:
+            return self.sizes
+        fitting = [(height, width) for height, width in self.sizes if frames * height * width <= self.most_pixels]
+        largest = max((height * width for height, width in fitting), default=0)
+        return tuple((height, width) for height, width in fitting if height * width == largest)
 
     @property
     def takes_images(self) -> bool:

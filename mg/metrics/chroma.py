@@ -8,8 +8,8 @@ from mg.io.colour import luma_chroma
 
 PEAK_SHARE = 0.001  # of a clip's chroma, that the peak is exceeded by
 _LEVEL = 100  # counted to a hundredth of a level
-_MOST = 256  # levels: differences of chroma are smaller
-_ERROR = "|difference of chroma| of Cb and of Cr (BT.601, full range) of every pixel, in 8-bit levels"
+_MOST = 512  # levels: sums of two differences are smaller
+_ERROR = "|difference of Cb| + |difference of Cr| (BT.601, full range) of every pixel, in 8-bit levels"
 
 
 class Chroma:
@@ -69,6 +69,7 @@ class _Peak:
 
 
 def _differences(original: np.ndarray, recon: np.ndarray) -> np.ndarray:
-    """(2, H, W) of two frames (H, W, 3) uint8. Chroma is linear, so it is the chroma of the error."""
+    """(H, W) of two frames (H, W, 3) uint8. Chroma is linear, so it is the chroma of the error."""
     error = recon.astype(np.float32) - original
-    return np.abs(np.stack(luma_chroma(*np.moveaxis(error, -1, 0))[1:]))
+    _, blueness, redness = luma_chroma(*np.moveaxis(error, -1, 0))
+    return np.abs(blueness) + np.abs(redness)

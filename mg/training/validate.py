@@ -52,6 +52,7 @@ def validation_data(recipe: Recipe) -> DataConfig | None:
         sample_n_frames=training.validation_frames or max(2, data.sample_n_frames),
         image_size=training.validation_image_size or data.image_size,
         size_buckets=(),
+        most_pixels=0,
         resize_to=None,
     )
     try:

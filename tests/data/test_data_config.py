@@ -69,8 +69,8 @@ def test_size_buckets_are_the_sizes_of_training_clips():
     assert config.sizes == ((64, 96), (96, 64))
 
 
-def test_long_clips_take_the_sizes_at_which_they_fit():
-    sizes, lengths = ((64, 64), (96, 96), (128, 192)), (16, 1, 32, 16)
+def test_clips_take_the_largest_sizes_at_which_they_fit():
+    sizes, lengths = ((64, 64), (96, 96), (128, 192), (192, 128)), (16, 1, 32, 16)
     config = DataConfig(
         video_folder="v",
         mixed_strategy="mixed_video_random",
@@ -79,7 +79,7 @@ def test_long_clips_take_the_sizes_at_which_they_fit():
         most_pixels=16 * 96 * 96,
     )
     assert config.lengths == (1, 16, 32)
-    assert [config.sizes_of(frames) for frames in config.lengths] == [sizes, sizes[:2], sizes[:1]]
+    assert [config.sizes_of(frames) for frames in config.lengths] == [sizes[2:], sizes[1:2], sizes[:1]]
 
 
 def test_images_alone_need_no_videos():

@@ -22,17 +22,17 @@ def test_what_differs_in_luma_alone_counts_nothing(metric, figures):
 def test_the_mean_is_of_both_differences_and_every_frame():
     clip, recon = grey(), grey()
     recon[1, ..., 2] += 20  # blue: Cb by half of it, Cr by -0.5 * 0.114 / 0.701 of it
-    expected = (0.5 + 0.5 * 0.114 / 0.701) * 20 / 2
+    expected = (0.5 + 0.5 * 0.114 / 0.701) * 20
     np.testing.assert_allclose(score(Chroma(), clip, recon), [0, expected], rtol=1e-5)
 
 
 def test_the_peak_sees_what_the_mean_hides():
     clip, recon = grey(5), grey(5)
-    recon[4, 3, :2, 0] += 60  # two pixels of a thousand: the larger difference is of 1 in 1000 of all
+    recon[4, 3, 0, 0] += 60  # one pixel of a thousand: no more than what may exceed the peak
     assert score(Chroma(), clip, recon).max() < 0.3
-    np.testing.assert_allclose(score(ChromaPeak(), clip, recon), [0.5 * 60 * 0.299 / 0.886], atol=0.006)
-    recon[4, 3, 2, 0] += 60
-    np.testing.assert_allclose(score(ChromaPeak(), clip, recon), [30], atol=0.006)
+    np.testing.assert_allclose(score(ChromaPeak(), clip, recon), [0])
+    recon[4, 3, 1, 0] += 60
+    np.testing.assert_allclose(score(ChromaPeak(), clip, recon), [0.5 * 60 * (1 + 0.299 / 0.886)], atol=0.006)
 
 
 def test_what_is_measured_is_said():
