@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
+from collections.abc import Iterator
 from typing import Any
 
 from tqdm import tqdm
@@ -15,11 +17,18 @@ _LINE = "{desc}{n_fmt} of {total_fmt} {unit}s, {elapsed} so far, about {remainin
 
 
 def show_progress(*arguments: Any, **settings: Any) -> tqdm:
-    """tqdm with the rate of the whole work, which its estimate of what is left is made by; arguments are tqdm's."""
+    """tqdm with the rate since the work got going, by which it estimates what is left; arguments are tqdm's."""
     settings = {"smoothing": 0, **settings}
     if settings.get("disable") or (sys.stderr is not None and sys.stderr.isatty()):
-        return tqdm(*arguments, **settings)
+        return _Bar(*arguments, **settings)
     return _Lines(*arguments, **settings)
+
+
+def say(what: str) -> None:
+    """Add what the work is at to the innermost bar that there is: a window of large frames takes long."""
+    bars = [bar for bar in list(tqdm._instances) if isinstance(bar, _Bar)]
+    if bars:
+        max(bars, key=lambda bar: abs(bar.pos)).tell(what)
 
 
 class _Nowhere:
@@ -32,7 +41,43 @@ class _Nowhere:
         """Nothing."""
 
 
-class _Lines(tqdm):
+class _Bar(tqdm):
+    """A bar whose rate is of what was done after the first piece was there: until then, graphs were compiled."""
+
+    begun: tuple[int, float] | None = None  # what was done by when, at first
+
+    def __iter__(self) -> Iterator[Any]:
+        for item in super().__iter__():
+            self._begin()
+            yield item
+
+    def update(self, n: float | None = 1) -> bool | None:
+        """Count what is done."""
+        shown = super().update(n)
+        self._begin()
+        return shown
+
+    def tell(self, what: str) -> None:
+        """Say what the work is at, in a line if the last one was long ago."""
+        self.set_postfix_str(what, refresh=False)
+        if (now := self._time()) - self.last_print_t >= self.mininterval:
+            self.last_print_t = now
+            self.refresh()
+
+    @property
+    def format_dict(self) -> dict[str, Any]:
+        """What is shown."""
+        told = super().format_dict
+        if self.begun is not None and told["n"] > self.begun[0]:
+            told["rate"] = (told["n"] - self.begun[0]) / max(time.monotonic() - self.begun[1], 1e-9)
+        return told
+
+    def _begin(self) -> None:
+        if self.begun is None:
+            self.begun = getattr(self, "n", 0), time.monotonic()
+
+
+class _Lines(_Bar):
     """A bar that logs a line instead: nothing before _SECONDS have gone by."""
 
     def __init__(self, *arguments: Any, **settings: Any):

@@ -1,4 +1,4 @@
-"""Several processes of one script on this computer, as MindSpore's dynamic cluster: started, watched and ended.
+"""Several processes of one script, as MindSpore's dynamic cluster: those of this host started, watched and ended.
 
 Unlike under `msrun`, they end like one process does: with its exit code, without waiting for ranks that never come, and
 what interrupts the launcher interrupts them, so that they can save what they have.
@@ -12,8 +12,10 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
+from mg.checks import require_whole
 from mg.errors import InputError
 from mg.files import make_folder
 from mg.locks import is_busy
@@ -24,30 +26,54 @@ _GRACE_S = 10.0  # for the others, once one has failed
 _SAVING_S = 120.0  # for all, once they were interrupted
 
 
-def run_ranks(command: list[str], ranks: int, output: Path | str) -> int:
-    """Run a Python script and its flags in so many processes; the largest of their exit codes.
+@dataclass(frozen=True)
+class Hosts:
+    """How many computers work together, each with as many ranks; which of them this is, and where number 0 is found.
 
-    Each writes to output/ranks/worker_N.log. What rank 0 writes is shown, and every line of others that says "error:".
-    Raises InputError where another run is at work in `output`.
+    port: a free one of host 0, which all must be told where there are several.
     """
-    if is_busy(Path(output)):
+
+    count: int = 1
+    number: int = 0
+    address: str = "127.0.0.1"
+    port: int | None = None
+
+    def __post_init__(self) -> None:
+        require_whole("hosts", self.count, 1)
+        require_whole("host", self.number, 0, self.count - 1)
+        if self.count > 1 and (self.port is None or not self.address):
+            raise InputError("several hosts need the address and a free port of host 0; give both, on each of them")
+
+
+def run_ranks(command: list[str], ranks: int, output: Path | str, hosts: Hosts = Hosts()) -> int:
+    """Run a Python script and its flags in so many processes on this host; the largest of their exit codes.
+
+    Rank N writes to output/ranks/worker_N.log. What the first one here writes is shown, and every line of others that
+    says "error:". Raises InputError where another run is at work in `output`.
+    """
+    if hosts.number == 0 and is_busy(Path(output)):  # which other hosts cannot tell from their own run
         raise InputError(f"another run is writing to '{output}'; wait for it, or name another --output_path")
-    logs = make_folder(Path(output) / "ranks")
-    cluster = {"MS_WORKER_NUM": str(ranks), "MS_SCHED_HOST": "127.0.0.1", "MS_SCHED_PORT": str(_free_port())}
-    files = [logs / f"worker_{rank}.log" for rank in range(ranks)]
-    processes = [_start(command, logs / "scheduler.log", {**cluster, "MS_ROLE": "MS_SCHED", "RANK_ID": "0"})]
+    logs, port = make_folder(Path(output) / "ranks"), hosts.port or _free_port()
+    total, first = ranks * hosts.count, ranks * hosts.number
+    cluster = {"MS_WORKER_NUM": str(total), "MS_SCHED_HOST": hosts.address, "MS_SCHED_PORT": str(port)}
+    files = [logs / f"worker_{first + rank}.log" for rank in range(ranks)]
+    scheduler, workers = [], []
     try:
-        processes += [_start(command, file, {**cluster, **_role(rank)}) for rank, file in enumerate(files)]
-        return _watch(processes[1:], [_Log(file, rank > 0) for rank, file in enumerate(files)])
+        if hosts.number == 0:
+            scheduler = [_start(command, logs / "scheduler.log", {**cluster, "MS_ROLE": "MS_SCHED", "RANK_ID": "0"})]
+        workers = [_start(command, file, {**cluster, **_role(first + rank, rank)}) for rank, file in enumerate(files)]
+        return _watch(workers, [_Log(file, rank > 0) for rank, file in enumerate(files)])
     finally:
+        processes = scheduler + workers
         for process in processes:
             if process.poll() is None:
                 process.kill()
             process.wait()
 
 
-def _role(rank: int) -> dict[str, str]:
-    return {"MS_ROLE": "MS_WORKER", **dict.fromkeys(("MS_NODE_ID", "RANK_ID", "DEVICE_ID"), str(rank))}
+def _role(rank: int, device: int) -> dict[str, str]:
+    """Of a rank among all hosts', on one of this host's devices."""
+    return {"MS_ROLE": "MS_WORKER", **dict.fromkeys(("MS_NODE_ID", "RANK_ID"), str(rank)), "DEVICE_ID": str(device)}
 
 
 def _start(command: list[str], log: Path, role: dict[str, str]) -> subprocess.Popen:

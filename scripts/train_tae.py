@@ -1,7 +1,7 @@
 """Train a TAE on videos and images: scripts/train.py whose model is tae unless the recipe or a flag names another.
 
-Every key of the recipe is also a flag, which wins: --learning_rate 1e-4 --use_outlier_penalty_loss True. Under msrun,
-all ranks train together. docs/training.md has more.
+Every key of the recipe is also a flag, which wins: --learning_rate 1e-4 --use_outlier_penalty_loss True. Under
+scripts/launch/ranks.py, all ranks train together. docs/training.md has more.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ def uncompiled() -> Iterator[None]:
         yield
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of golden arrays and real clips, which a user's clone does not have."""
     if not SHARED.is_dir():

@@ -14,7 +14,7 @@ from media import save_nano, write_clip
 
 from mg.errors import InputError
 from mg.locks import hold_folder
-from mg.ranks import run_ranks
+from mg.ranks import Hosts, run_ranks
 
 SCRIPT = """
 import os, signal, sys, time
@@ -54,6 +54,24 @@ def test_one_that_fails_alone_does_not_leave_the_others_waiting(ranks, monkeypat
     monkeypatch.setattr("mg.ranks._GRACE_S", 0.5)
     code, _, seconds = ranks("time.sleep(0 if rank else 60); os.kill(os.getpid(), signal.SIGKILL)")
     assert code == 1 and seconds < 8
+
+
+def test_two_hosts_are_one_cluster(tmp_path):
+    script, out = tmp_path / "script.py", tmp_path / "out"
+    script.write_text(SCRIPT.format(body="print(*(os.environ[name] for name in sys.argv[1].split()))"))
+    names = "MS_WORKER_NUM RANK_ID MS_NODE_ID DEVICE_ID MS_SCHED_HOST MS_SCHED_PORT"
+    for host in (1, 0):
+        assert run_ranks([str(script), names], 2, out, Hosts(2, host, "10.0.0.1", 8118)) == 0
+        assert (out / "ranks" / "scheduler.log").exists() == (host == 0)
+    for rank in range(4):
+        told = (out / "ranks" / f"worker_{rank}.log").read_text()
+        assert told == f"4 {rank} {rank} {rank % 2} 10.0.0.1 8118\n"
+
+
+@pytest.mark.parametrize("hosts, words", [((0,), "hosts=0"), ((2, 2), "host=2"), ((2, 0, "10.0.0.1"), "a free port")])
+def test_hosts_that_cannot_find_each_other_are_refused(hosts, words):
+    with pytest.raises(InputError, match=words):
+        Hosts(*hosts)
 
 
 def test_a_folder_where_a_run_is_at_work_keeps_its_logs(ranks, tmp_path):

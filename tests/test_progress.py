@@ -5,7 +5,9 @@ import json
 import logging
 import sys
 
+import numpy as np
 import pytest
+from averages import averaging_session
 
 from mg import progress
 from mg.errors import InputError
@@ -28,10 +30,50 @@ def test_a_file_gets_lines_and_no_escape_codes(lines, monkeypatch):
         bar.start_t -= 10
         for _ in range(4):
             bar.update()
+            bar.begun = bar.begun[0], bar.begun[1] - 1
     assert sys.stderr.getvalue() == ""
     assert lines()[0].startswith("a.mp4: compiling: 1 of 4 frames, 00:1") and "about 00:" in lines()[0]
     assert not [line for line in lines() if {"\r", "\n", "\x1b", "|"} & set(line)]
     assert "4 of 4" not in " ".join(lines())
+
+
+@pytest.mark.parametrize("iterated", [True, False])
+def test_what_was_compiled_before_the_first_piece_is_not_estimated_again(lines, monkeypatch, iterated):
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+
+    def work():
+        for number in range(5):
+            now[0] += 2 if number else 100
+            yield number
+
+    with show_progress(work() if iterated else None, total=5, unit="frame") as bar:
+        bar.start_t -= 10
+        for number in bar if iterated else work():
+            if not iterated:
+                bar.update()
+            if number == 3:
+                told = bar.format_dict
+                assert told["rate"] * 6 == pytest.approx(told["n"] - (not iterated))
+
+
+def test_every_tile_is_told_by_the_innermost_bar(lines, monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    sizes = {"encode_tile": 4, "encode_context": 0, "decode_tile": 4, "decode_overlap": 0}
+    model = averaging_session(tmp_path / "nano.safetensors", **sizes, spatial_tile=16, spatial_overlap=8).model
+    with (
+        show_progress(total=2, desc="all", unit="clip") as outer,
+        show_progress(total=8, desc="a", unit="frame") as bar,
+    ):
+        for one in (outer, bar):
+            one.start_t -= 10
+        latents = list(model.raw_stream([np.zeros((1, 3, 8, 16, 24), np.float32)]))
+        assert len(list(model.clip_stream([model.latents.decoded(z) for z in latents]))) == len(latents)
+        told = [line for line in lines() if "so far" in line]
+    spans = [f"{way} frames {span}" for way in ("encoding", "decoding") for span in ("0 to 3", "4 to 7")]
+    assert [line.rpartition("left, ")[2] for line in told] == [f"{span}, tile {n}" for span in spans for n in (1, 2)]
+    assert all(line.startswith("a: 0 of 8 frames") for line in told)
 
 
 def test_short_work_and_other_ranks_say_nothing(lines, monkeypatch):

@@ -67,8 +67,8 @@ def load(path, frames: int, max_side: int, unit: int) -> np.ndarray:
 def lines(model: Autoencoder, tiles: Tiles, shape: tuple[int, ...]) -> dict[str, list[int]]:
     """Where tiles or their ramps start or end, along t, y and x of the pixels."""
     _, _, frames, height, width = shape
-    encode = windows(frames, tiles.encode_tile, tiles.encode_overlap, context=tiles.encode_context)
-    decode = windows(model.frames(model.latent_frames(frames)), tiles.decode_tile, tiles.decode_overlap)
+    encode = windows(frames, tiles.encode_window, tiles.encode_overlap, context=tiles.encode_context)
+    decode = windows(model.frames(model.latent_frames(frames)), tiles.decode_window, tiles.decode_overlap)
     plans = () if tiles.time_mode == "carry" else (encode, decode)  # what carries a state has no lines
     time = {line for plan in plans for line in edges(plan, tiles.time_blend) if line < frames}
     space = (windows(side, tiles.spatial_tile, tiles.spatial_overlap, last_at_end=True) for side in (height, width))

@@ -1,7 +1,8 @@
 """Store a trained model of any family for use: in a smaller type, with the shift and scaling of its own latents.
 
 --statistics takes the file that tools/latent_statistics.py wrote of latents that these very weights encoded. Without
-it, the factors stay as they are.
+it, the factors stay as they are. --format diffusers writes a folder that diffusers' AutoencoderKL loads: of an image
+VAE, or of what a TAE does with single images, where attention over time, which AutoencoderKL has not, is left out.
 """
 
 from __future__ import annotations
@@ -12,14 +13,23 @@ from pathlib import Path
 
 from mg import cli, files
 from mg.errors import InputError
-from mg.locks import hold_file
+from mg.locks import hold_file, hold_folder
 from mg.models import families, weights
+from mg.models.autoencoder import Autoencoder
+from mg.models.image_vae.config import ImageVAEConfig
+from mg.models.image_vae.model import ImageVAE
+from mg.models.image_vae.write import write_diffusers
+from mg.models.tae.image_half import image_half
+from mg.models.tae.tae import TemporalAutoencoder
+
+FORMATS = ("mg", "diffusers")
 
 
 def parse_args() -> argparse.Namespace:
     parser = cli.ArgumentParser(description=__doc__)
     parser.add_argument("--src", required=True, help="weights of any family, .ckpt or .safetensors")
-    parser.add_argument("--target", required=True, help="the file to write, .ckpt or .safetensors")
+    parser.add_argument("--target", required=True, help="the file to write, .ckpt or .safetensors, or the folder")
+    parser.add_argument("--format", default="mg", choices=FORMATS, help="whose it is (default: %(default)s)")
     parser.add_argument(
         "--dtype", default="fp16", choices=weights.STORAGE_DTYPES, help="stored type (default: %(default)s)"
     )
@@ -48,9 +58,26 @@ def factors(path: str, source: str, per_channel: bool) -> dict[str, float | list
     return found
 
 
+def store_for_diffusers(model: Autoencoder, folder: str, dtype: str) -> None:
+    """Write the folder. Raises InputError for a family of which AutoencoderKL can compute nothing."""
+    if model.family == ImageVAE.family:
+        tensors = {name: parameter.asnumpy() for name, parameter in weights.named_parameters(model).items()}
+        config, exact = ImageVAEConfig.from_mapping(model.config), True
+    elif model.family == TemporalAutoencoder.family:
+        config, tensors, exact = image_half(model)
+    else:
+        raise InputError(f"diffusers' AutoencoderKL is an image VAE, and {model.family} has none; name other weights")
+    with hold_folder(folder):
+        write_diffusers(folder, config, tensors, dtype)
+    print(f"target   {folder}: {len(tensors)} tensors stored as {dtype}")
+    if not exact:
+        print("note     trained attention over time is left out: images come out close to the TAE's, not the same")
+
+
 def main() -> None:
     args = parse_args()
-    weights.check_target(args.target, args.src)
+    if args.format == "mg":
+        weights.check_target(args.target, args.src)
     trained = families.load(args.src, "fp32")
     own = {} if args.statistics is None else factors(args.statistics, args.src, args.per_channel)
     missing = [name for name in own if name not in trained.config]
@@ -59,6 +86,9 @@ def main() -> None:
     stored = families.build(trained.family, {**trained.config, **own}, "fp32")
     for parameter, value in zip(stored.get_parameters(), trained.get_parameters()):
         parameter.set_data(value)
+    if args.format == "diffusers":
+        store_for_diffusers(stored, args.target, args.dtype)
+        return
     with hold_file(args.target):
         stored.save(args.target, args.dtype)
     for key, value in stored.config.items():

@@ -3,6 +3,8 @@
 For any codec: --real_video_dir holds the originals, --generated_video_dir what came back. docs/evaluation.md has more.
 """
 
+from __future__ import annotations
+
 import argparse
 
 from mg import cli, runtime
@@ -12,7 +14,7 @@ from mg.io.clip import Sampling
 from mg.metrics.choose import choose_metrics
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = cli.ArgumentParser(description=__doc__)
     group = parser.add_argument_group("Files")
     group.add_argument("--real_video_dir", required=True, metavar="PATH", help="folder of originals (required)")
@@ -26,6 +28,9 @@ def parse_args() -> argparse.Namespace:
     group = parser.add_argument_group("Frames")
     group.add_argument(
         "--sample_fps", type=cli.rate, metavar="X", help="take what is shown at so many frames a second (default: each)"
+    )
+    group.add_argument(
+        "--seconds", type=cli.rate, metavar="X", help="take what is shown before so many (seconds; default: all)"
     )
     group.add_argument(
         "--sample_rate", type=int, default=1, metavar="N", help="take every so many-th of these (default: each)"
@@ -46,7 +51,7 @@ def parse_args() -> argparse.Namespace:
     )
     group.add_argument("--device", default="CPU", choices=runtime.DEVICES, help="where they run (default: %(default)s)")
     flags.add_metric_flags(parser)
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
 def main() -> int:
@@ -55,10 +60,11 @@ def main() -> int:
         sample_fps=args.sample_fps,
         stride=args.sample_rate,
         num_frames=args.num_frames,
+        seconds=args.seconds,
         resolution=args.resolution,
         crop_size=args.crop_size,
     )
-    runtime.setup(args.device)
+    runtime.setup(args.device, dtype="fp32")  # of networks that score
     metrics = choose_metrics(args.metric, flags.given_networks(args), args.batch_size)
     failed = compare(args.real_video_dir, args.generated_video_dir, args.output_path, metrics, sampling, args.resume)
     return 2 if failed else 0

@@ -1,7 +1,7 @@
 """Decode a cache of latents, or latents that a diffusion model made, to videos and images.
 
 Files that scripts/encode.py wrote give videos of the recorded frames, size and rate. Others (.npy, .npz or .safetensors
-with one array (z, t, h, w) or (B, z, t, h, w)) give all their frames.
+with one array (z, t, h, w) or (B, z, t, h, w)) give all their frames; --axes tchw is for those of mindone's pipelines.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from fractions import Fraction
 
 from mg import cli
 from mg.inference import flags
-from mg.inference.decode import Reading, decode_files
+from mg.inference.decode import AXES, Reading, decode_files
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -23,6 +23,8 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     group.add_argument("--scaled", action="store_true", help="the latents are (z - shift) * scaling; undo that first")
     group.add_argument("--any_weights", action="store_true", help="also decode latents that other weights made")
+    text = "of files that are not ours: channels or frames first, behind clips if there are several (default: cthw)"
+    group.add_argument("--axes", choices=AXES, default=AXES[0], help=text)
     group.add_argument(
         "--fps", type=cli.rate, default=Fraction(24), help="of files that do not say it (default: %(default)s)"
     )
@@ -33,7 +35,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main(arguments: list[str] | None = None) -> int:
     args = parse_args(arguments)
-    reading = Reading(args.scaled, args.any_weights, args.fps, args.output_fps)
+    reading = Reading(args.scaled, args.any_weights, args.fps, args.output_fps, args.axes)
     flags.set_up(args)
     return 2 if decode_files(flags.given_session(args), args.input, args.output_path, reading) else 0
 

@@ -1,6 +1,7 @@
 """Encode videos and images with an autoencoder of any family into a cache of latents: one file a clip, and an index.
 
-A run that was interrupted goes on where it was. Under msrun, ranks share the clips. docs/latents.md has the format.
+A run that was interrupted goes on where it was. Under scripts/launch/ranks.py, ranks share the clips. docs/latents.md
+has the format.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Reconstruct videos and images with an autoencoder of any family, and measure how good the reconstructions are.
 
 Without arguments: a sample clip, with the model that ships with the package, to samples/recons/. A test set is named by
---video_folder, with --csv_path if only some of it is wanted; under msrun, ranks share it. docs/evaluation.md has more.
+--video_folder, with --csv_path if only some of it is wanted; under scripts/launch/ranks.py, ranks share it.
+docs/evaluation.md has more.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     cli.add_resume_flag(group)
     group.add_argument("--save_folders", action="store_true", help="also write OUTPUT_PATH_ori and OUTPUT_PATH_rec")
+    group.add_argument("--save_frames", action="store_true", help="also every frame as a PNG, in NAME/gth and NAME/rec")
     group.add_argument(
         "--spatial", action="store_true", help="also each frame by itself; with --save_folders, OUTPUT_PATH_spatial"
     )
@@ -48,7 +50,9 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 def main(arguments: list[str] | None = None) -> int:
     args = parse_args(arguments)
     options = Options(flags.given_sampling(args), args.sample, args.seed, args.batch_size)
-    saving = Saving(args.save_videos, args.save_folders, output_fps=args.output_fps, resume=args.resume)
+    saving = Saving(
+        args.save_videos, args.save_folders, output_fps=args.output_fps, resume=args.resume, frames=args.save_frames
+    )
     flags.set_up(args)
     place = start()
     given = args.input, args.csv_path, args.video_folder

@@ -1,7 +1,8 @@
 """Train an autoencoder of any family on videos and images.
 
 Every key of the recipe is also a flag, which wins: --learning_rate 1e-4 --use_outlier_penalty_loss True. --model says
-which family's settings are shown here. Under msrun, all ranks train together. docs/training.md has more.
+which family's settings are shown here. Under scripts/launch/ranks.py, all ranks train together. docs/training.md has
+more.
 """
 
 from __future__ import annotations

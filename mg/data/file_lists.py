@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from mg.io import image
 from mg.io.clip import MEDIA, is_image, is_video
 
 logger = logging.getLogger(__name__)
+
+_ALSO_CALLED = {"video": "path"}  # what other programs call a column
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,8 @@ def scan_folder(folder: Path | str, field: str, suffixes: tuple[str, ...]) -> li
 def read_csv(path: Path | str, column: str, suffixes: tuple[str, ...]) -> list[str]:
     """The names in one column of a CSV (UTF-8, with a header), in order. Other columns are not looked at.
 
+    The column "video" may be called "path" too.
+
     Raises InputError naming the CSV, and its lines that name no file with one of the suffixes.
     """
     path = require_file(path, "a CSV file")
@@ -69,12 +74,13 @@ def read_csv(path: Path | str, column: str, suffixes: tuple[str, ...]) -> list[s
         with open(path, encoding="utf-8-sig", newline="") as file:
             rows = csv.reader(file, strict=True)
             header = [name.strip() for name in next(rows, [])]
-            if column not in header:
+            called = next((name for name in (column, _ALSO_CALLED.get(column)) if name in header), None)
+            if called is None:
                 raise InputError(
                     f"'{path}' has no column '{column}' but {', '.join(header) or 'an empty first line'}; "
                     f"its first line must name the columns, one of them '{column}'"
                 )
-            place = header.index(column)
+            place = header.index(called)
             names = [(rows.line_num, row[place].strip() if place < len(row) else "") for row in rows if row]
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"'{path}' is no CSV in UTF-8 ({error}); save it as one") from None
@@ -87,6 +93,15 @@ def read_csv(path: Path | str, column: str, suffixes: tuple[str, ...]) -> list[s
             f"'{path}' names no file with a suffix {' '.join(suffixes)} in line {some}; complete or remove it"
         )
     return [name for _, name in names]
+
+
+def root_of(csv_path: Path | str) -> str:
+    """The folder that holds all videos of a CSV whose names are absolute. Raises InputError for other names."""
+    names = read_csv(csv_path, "video", MEDIA)
+    for name in names:
+        if not Path(name).is_absolute():
+            raise InputError(f"'{csv_path}' names '{name}', which is relative; give --video_folder, where it lies")
+    return os.path.commonpath([Path(name).parent for name in names])
 
 
 def names_below(folder: Path, csv_path: Path | str, names: Iterable[str]) -> list[str]:

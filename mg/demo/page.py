@@ -19,16 +19,17 @@ from mg.demo.door import Door, Hosts
 from mg.demo.explain import Explanation, explain
 from mg.demo.limits import Address, Limits, Request
 from mg.demo.one_thread import Job, OneThread
-from mg.demo.style import CSS, KEEP_TOGETHER, WAITING, cards, figures, introduction
+from mg.demo.style import CSS, KEEP_TOGETHER, introduction
 from mg.errors import InputError
 from mg.inference.clips import SAMPLE_CLIP
-from mg.models.autoencoder import Autoencoder
 from mg.models.session import Session
 
 try:
     import gradio as gr
     from gradio.context import LocalContext
     from starlette.middleware import Middleware
+
+    from mg.demo.parts import TILE_FIELDS, results, shown, tile_row
 except ImportError as error:
     raise InputError(
         f"the page needs Gradio 6.31 or a later 6 ({error}); "
@@ -38,8 +39,6 @@ except ImportError as error:
 logger = logging.getLogger(__name__)
 
 SIZES = (64, 128, 256, 512, 768, 1024)
-TILE_FIELDS = ("encode_tile", "encode_overlap", "decode_tile", "decode_overlap", "spatial_tile", "spatial_overlap")
-_TILE_LABELS = ("encode: frames", "of which shared", "decode: frames", "of which shared", "side in pixels", "shared")
 _KEPT_SECONDS = 3600
 _IDLE_S = 0.1
 
@@ -128,7 +127,7 @@ class Desk:
             def tell(before: int) -> None:
                 report(0.0, f"waiting: {before} before you")
 
-            yield _shown(self.line.do(task, Job(*_visitor()), tell))
+            yield shown(self.line.do(task, Job(*_visitor()), tell))
 
     def stop(self) -> None:
         """Stop what the visitor has asked for."""
@@ -174,78 +173,19 @@ def build(desk: Desk) -> gr.Blocks:
                 info = "without: windows of a few whole frames, worst at their ends; faster where frames are large"
                 use_tile = gr.Checkbox(True, label="Compute in tiles", info=info)
                 with gr.Accordion("Sizes of tiles", open=False) as tile_sizes:
-                    sizes = [_tile_row(model, first) for first in range(0, len(TILE_FIELDS), 2)]
+                    sizes = [tile_row(model, first) for first in range(0, len(TILE_FIELDS), 2)]
                 run = gr.Button("Run", variant="primary", size="lg", elem_id="run")
                 stop = gr.Button("Stop", size="sm", elem_id="stop")
             with gr.Column(scale=3, min_width=320):
-                results = _results()
+                parts = results()
         inputs = [upload, size, num_frames, latents, use_tile, *(number for pair in sizes for number in pair)]
         sample_clip.click(desk.sample_clip, None, upload, api_name="sample_clip")
         use_tile.change(lambda on: gr.update(visible=on), use_tile, tile_sizes, api_visibility="private")
-        run.click(desk.run, inputs, results, api_name="reconstruct", show_progress_on=results[0])
+        run.click(desk.run, inputs, parts, api_name="reconstruct", show_progress_on=parts[0])
         stop.click(desk.stop, None, None, api_name="stop", queue=False)
     page.queue(default_concurrency_limit=None)  # who waits is up to OneThread
     page._queue.sleep_when_free = _IDLE_S  # it looks a thousand times a second otherwise
     return page
-
-
-def _tile_row(model: Autoencoder, first: int) -> list[gr.Number]:
-    in_space = TILE_FIELDS[first].startswith("spatial")
-    step = model.space_compression if in_space else model.time_compression
-    settings = {"precision": 0, "min_width": 100, "step": step}
-    with gr.Row():
-        return [
-            gr.Number(getattr(model.default_tiles, TILE_FIELDS[index]), label=_TILE_LABELS[index], **settings)
-            for index in (first, first + 1)
-        ]
-
-
-def _results() -> list[gr.components.Component]:
-    """What `_shown` fills, in its order; nothing but the first is to be seen before."""
-    summary = gr.HTML(WAITING, elem_id="summary")
-    names = ("Original", "Reconstruction", "Difference, 4 times as bright")
-    with gr.Row(elem_classes="together"):  # only three of them are to be seen
-        videos = [
-            gr.Video(label=name, visible=False, autoplay=True, loop=True, interactive=False, min_width=200, buttons=[])
-            for name in names
-        ]
-        images = [
-            gr.Image(label=name, visible=False, interactive=False, min_width=200, buttons=["fullscreen"])
-            for name in names
-        ]
-    download = gr.DownloadButton("Download the reconstruction", visible=False, size="sm", elem_id="download")
-    curves = gr.Image(show_label=False, visible=False, interactive=False, buttons=[], elem_id="curves")
-    latents = gr.Gallery(
-        show_label=False,
-        visible=False,
-        interactive=False,
-        preview=True,
-        selected_index=0,
-        object_fit="contain",
-        height=420,
-        buttons=["fullscreen"],
-        elem_id="latents",
-    )
-    with gr.Accordion("All figures", open=False, elem_classes="later"):
-        numbers = gr.JSON(show_label=False)
-    return [summary, *videos, *images, download, curves, latents, numbers]
-
-
-def _shown(told: Explanation) -> tuple[Any, ...]:
-    """An explanation as values of the parts that `_results` made."""
-    moving = told.fps is not None
-    clips = list(map(str, told.clips))
-    nothing = [gr.update(value=None, visible=False)] * 3
-    there = [gr.update(value=clip, visible=True) for clip in clips]
-    return (
-        cards(told),
-        *(there if moving else nothing),
-        *(nothing if moving else there),
-        gr.update(value=clips[1], visible=True),
-        gr.update(value=told.curves and str(told.curves), visible=told.curves is not None),
-        gr.update(value=[(str(path), caption) for path, caption in told.latents], visible=True, selected_index=0),
-        figures(told),
-    )
 
 
 def _report(context: Any, progress: gr.Progress, share: float, what: str) -> None:

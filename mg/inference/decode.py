@@ -25,6 +25,9 @@ from mg.progress import show_progress
 logger = logging.getLogger(__name__)
 
 SUFFIXES = (SUFFIX, ".npy", ".npz")
+AXES = ("cthw", "tchw")
+# Of the two arrays that mindone's Movie Gen trainers read, the one that is decoded.
+_MEAN, _PAIR = "latent_mean", {"latent_mean", "latent_std"}
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class Reading:
 
     scaled: the latents are (z - shift) * scaling, by the file's own factors, or the model's if it has no header.
     any_weights: also take latents of other weights. fps: of files without a header, whose every frame is kept.
+    axes: of these, "cthw" or "tchw": whether channels or latent frames come first, behind clips if there are several.
     output_fps: the constant rate of what is written; None: the recorded one, or the recorded times where it varies.
     """
 
@@ -40,8 +44,11 @@ class Reading:
     any_weights: bool = False
     fps: Fraction = Fraction(24)
     output_fps: Fraction | None = None
+    axes: str = AXES[0]
 
     def __post_init__(self):
+        if self.axes not in AXES:
+            raise InputError(f"axes={self.axes!r} is unknown; use one of {', '.join(AXES)}")
         for name in ("fps", "output_fps"):
             if getattr(self, name) is not None and getattr(self, name) <= 0:
                 raise InputError(f"{name}={getattr(self, name)} must be positive")
@@ -63,7 +70,7 @@ def decode_files(session: Session, source: Path | str, output_path: Path | str, 
             held.check()
             target = output / (stem if stems.count(stem) == 1 else stem.with_name(file.name))
             try:
-                for (header, z), name in _clips(session, file, target, reading.scaled):
+                for (header, z), name in _clips(session, file, target, reading):
                     if made_of.setdefault(name, file) != file:
                         raise InputError(
                             f"'{file}': its result '{name}' would replace that of '{made_of[name]}'; rename one"
@@ -93,7 +100,10 @@ def decode_frames(session: Session, z: np.ndarray, size: tuple[int, int, int] | 
     session.prepare(frames, height, width)
     wanted = (model.channels_in_latent, model.latent_frames(frames), -(-height // space), -(-width // space))
     if wanted != z.shape:
-        raise InputError(f"latents have shape {z.shape}, but {wanted} is expected; use the model they were made with")
+        raise InputError(
+            f"latents have shape {z.shape}, but {wanted} is expected; use the model they were made with, or say with "
+            "--axes tchw that frames come first"
+        )
     for piece in session.decode((z[None, :, index : index + 1] for index in range(grid[0])), frames):
         for index in range(piece.shape[2]):
             yield frame_at(piece, index, 1, (height, width))[0]
@@ -115,10 +125,10 @@ def _check_weights(files: list[Path], digest: str):
 
 
 def _clips(
-    session: Session, file: Path, target: Path, scaled: bool
+    session: Session, file: Path, target: Path, reading: Reading
 ) -> Iterator[tuple[tuple[Header | None, np.ndarray], Path]]:
     """(header, raw latents (z, t, h, w)) and the path of the result, without suffix, of each clip in a file."""
-    model, plain = session.model, _read_outside(file)
+    model, plain = session.model, _read_outside(file, reading.axes)
     if plain is None:
         latents = read_latents(file)
         header = latents.header
@@ -126,16 +136,19 @@ def _clips(
             raise InputError(f"'{file}' holds latents of {header.model}, but the weights are of {model.family}")
         z = model.latents.restored(latents.arrays)
         factors = Factors(header.scaling_factor, header.shift_factor)
-        yield (header, factors.unscale(z) if scaled else z), target
+        yield (header, factors.unscale(z) if reading.scaled else z), target
         return
     logger.info("%s has no header: whether the weights fit cannot be checked, all frames are kept", file)
     for index, z in enumerate(plain):
-        z = model.factors.unscale(z) if scaled else z
+        z = model.factors.unscale(z) if reading.scaled else z
         yield (None, z), target if len(plain) == 1 else target.with_name(f"{target.name}_{index}")
 
 
-def _read_outside(file: Path) -> np.ndarray | None:
-    """Latents (B, z, t, h, w) as fp32 of a file that is not ours, which must hold one array; None for one of ours."""
+def _read_outside(file: Path, axes: str) -> np.ndarray | None:
+    """Latents (B, z, t, h, w) as fp32 of a file that is not ours; None for one of ours.
+
+    It must hold one array, or the mean and deviation that mindone's pipelines name, of which the mean is taken.
+    """
     if file.suffix not in SUFFIXES:
         raise InputError(f"'{file}' must end in {' '.join(SUFFIXES)} to be read as latents")
     if file.suffix == SUFFIX:
@@ -144,6 +157,8 @@ def _read_outside(file: Path) -> np.ndarray | None:
             return None
     else:
         arrays = _load_numpy(file)
+    if set(arrays) == _PAIR:
+        arrays = {_MEAN: arrays[_MEAN]}
     if len(arrays) != 1:
         raise InputError(
             f"'{file}' holds {len(arrays)} arrays ({', '.join(list(arrays)[:5])}); store the latents alone"
@@ -155,7 +170,8 @@ def _read_outside(file: Path) -> np.ndarray | None:
         raise InputError(
             f"'{file}' holds {z.dtype} {z.shape}; floats (z, t, h, w) or (B, z, t, h, w), finite in fp32, are needed"
         )
-    return values.reshape(-1, *z.shape[-4:])
+    values = values.reshape(-1, *z.shape[-4:])
+    return values.swapaxes(1, 2) if axes == "tchw" else values
 
 
 def _load_numpy(file: Path) -> dict[str, np.ndarray]:
@@ -174,6 +190,8 @@ def _load_numpy(file: Path) -> dict[str, np.ndarray]:
 def _decode(session: Session, z: np.ndarray, header: Header | None, target: Path, reading: Reading, file: Path):
     size = None if header is None else (header.frames, header.height, header.width)
     try:
+        if header is not None:
+            session.follow(header.options.get("windows"))
         frames = decode_frames(session, z, size)
         if header is not None and header.fps is None:
             image.write_image(target.with_name(f"{target.name}.png"), next(frames))

@@ -153,6 +153,7 @@ def _recipe(session: Session, options: Options, storing: Storing) -> dict[str, o
         "options": {
             **{"num_frames": sampling.num_frames, "stride": sampling.stride, "image_size": size, **fps},
             "compute_dtype": str(model.compute_dtype),
+            **({"windows": session.tiles.windows} if session.tiles.separate else {}),
             **drawn,
         },
         "scaling_factor": _listed(model.factors.scaling),

@@ -33,18 +33,33 @@ def add_model_flags(parser: argparse.ArgumentParser, tiles: bool = True) -> None
     if tiles:
         text = "no leaves frames whole, in windows of a few of them that share nothing (default: yes)"
         group.add_argument("--use_tile", action=argparse.BooleanOptionalAction, default=True, help=text)
+        text = "length of windows, encoded and decoded, that share nothing (frames; default: the family's own windows)"
+        group.add_argument("--window", type=int, metavar="N", help=text)
         cli.add_flags(parser, Tiles)
 
 
 def given_session(args: argparse.Namespace) -> Session:
     """The model that was named, in the tiles that were asked for, on the device that was chosen."""
-    sizes = cli.given_flags(args, Tiles)
+    sizes = {**given_window(args), **cli.given_flags(args, Tiles)}
     return Session(families.load(args.ckpt_path, args.dtype, **sizes), getattr(args, "use_tile", True))
+
+
+def given_window(args: argparse.Namespace) -> dict[str, int]:
+    """What --window says of tiles."""
+    length = getattr(args, "window", None)
+    return {} if length is None else apart(length, length)
+
+
+def apart(encoded: int, decoded: int) -> dict[str, int]:
+    """Sizes of windows of so many frames that share nothing."""
+    return {"encode_tile": encoded, "decode_tile": decoded} | dict.fromkeys(
+        ("encode_overlap", "encode_context", "decode_overlap"), 0
+    )
 
 
 def set_up(args: argparse.Namespace) -> None:
     """Choose device and mode, before anything of MindSpore is used."""
-    runtime.setup(args.device_target, args.mode, args.jit_level)
+    runtime.setup(args.device_target, args.mode, args.jit_level, args.dtype)
 
 
 def add_source_flags(parser: argparse.ArgumentParser) -> None:
@@ -73,6 +88,9 @@ def add_sampling_flags(parser: argparse.ArgumentParser) -> None:
         "--sample_fps", type=cli.rate, metavar="X", help="take what is shown at so many frames a second (default: each)"
     )
     group.add_argument(
+        "--seconds", type=cli.rate, metavar="X", help="take what is shown before so many (seconds; default: all)"
+    )
+    group.add_argument(
         "--sample_stride", type=int, default=1, metavar="N", help="take every so many-th of these (default: each)"
     )
     group.add_argument(
@@ -90,7 +108,18 @@ def given_sampling(args: argparse.Namespace) -> Sampling:
     if size is not None and len(size) > 2:
         raise InputError(f"image_size={size} has {len(size)} values; give the side, or height and width")
     size = None if size is None else (size[0], size[-1])
-    return Sampling(args.sample_fps, args.sample_stride, args.num_frames, size)
+    return Sampling(
+        args.sample_fps, args.sample_stride, args.num_frames, size, seconds=args.seconds, slices=given_slices(args)
+    )
+
+
+def given_slices(args: argparse.Namespace) -> tuple[int, int, int] | None:
+    """The sizes of slices that frames are cropped to, if they are laid side by side."""
+    sizes = cli.given_flags(args, Tiles)
+    if sizes.get("spatial_mode") != "paste":
+        return None
+    tiles = Tiles(**sizes)
+    return tiles.max_size, tiles.min_size, tiles.divide
 
 
 def add_metric_flags(parser: argparse.ArgumentParser) -> None:

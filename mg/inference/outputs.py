@@ -30,6 +30,7 @@ class Saving:
     images: a session of a model that reconstructs each frame by itself too, or None. output_fps: the constant rate of
     videos; None: the source's, or its times where it varies.
     resume: go on with what an interrupted run has finished.
+    frames: every frame as a PNG too, numbered from 0, in NAME/gth and NAME/rec.
     """
 
     videos: str = "all"
@@ -37,6 +38,7 @@ class Saving:
     images: Session | None = None
     output_fps: Fraction | None = None
     resume: bool = False
+    frames: bool = False
 
     def __post_init__(self):
         if self.videos not in SAVED:
@@ -53,6 +55,7 @@ class Saving:
             "save_folders": self.folders,
             "spatial": self.images is not None,
             "output_fps": str(self.output_fps),
+            "save_frames": self.frames,
         }
 
 
@@ -71,6 +74,7 @@ class Outputs:
         self.sheet = _with(self.target, "_sheet.png") if saving.videos != "none" else None
         self.parts = [part / f"{source.stem}{suffix}" if saving.folders else None for part in clip_folders(folder)]
         self.shown = {round(index) for index in np.linspace(0, max(clip.total - 1, 0), _SHEET_COLUMNS)}
+        self.singles = self.target if saving.frames else None
         self.pairs, self.count, self.writers = {}, 0, {}
         self.stack, self.output_fps = ExitStack(), saving.output_fps
         self.files = self.stack.enter_context(TogetherWritten())
@@ -81,6 +85,8 @@ class Outputs:
         self._write(self.sides, side_by_side(original, recon) if self.sides else None)
         for path, frame in zip(self.parts, (original, recon, spatial)):
             self._write(path, frame)
+        for name, frame in (("gth", original), ("rec", recon)) if self.singles else ():
+            image.write_image(self.files.part(self.singles / name / f"{self.count}.png"), frame)
         if self.count in self.shown and self.sheet:
             self.pairs[self.count] = (original, recon)
         self.count += 1

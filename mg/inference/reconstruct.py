@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import asdict, replace
+from fractions import Fraction
 from pathlib import Path
 
 import mindspore as ms
@@ -83,7 +84,7 @@ def _keep_originals(sources: Sequence[Source], output: Path) -> None:
 
 def _protocol(session: Session, options: Options) -> dict[str, object]:
     model, sampling = session.model, asdict(options.sampling)
-    shown = {key: str(value) if key == "sample_fps" and value is not None else value for key, value in sampling.items()}
+    shown = {key: str(value) if isinstance(value, Fraction) else value for key, value in sampling.items()}
     whole = f"whole frames, in windows of about {CHUNK_PIXELS} pixels"
     return {
         "family": model.family,
@@ -94,7 +95,7 @@ def _protocol(session: Session, options: Options) -> dict[str, object]:
         "options": {**shown, "sample": options.sample, "seed": options.seed},
         "batch_size": options.batch_size,
         "dtype": str(model.compute_dtype),
-        "device": ms.get_context("device_target"),
+        "device": ms.get_current_device().device_target,
         "weights": None if model.weights_path is None else model.weights_path.name,
         "weights_sha256": None if model.weights_path is None else sha256(model.weights_path),
         "config": dict(model.config),

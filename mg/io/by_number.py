@@ -41,7 +41,7 @@ def read_chosen(
     The first reading in a process decodes the file to its end; the others what they need. folder: where that is noted
     for other processes; None keeps it in memory. decord: let decord read files of which it gave every frame right.
     """
-    with Video(path, threads="NONE") as video:
+    with Video(path) as video:
         index = STORE.find(video, folder)
         wanted = [operator.index(number) for number in choose(index)]
         if not wanted or min(wanted) < 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -21,6 +22,7 @@ from mg.io.image import read_image
 from mg.io.index import STORE
 from mg.io.reader import Video
 from mg.io.timing import Timing, even_timing
+from mg.slices import sliced
 
 MEDIA = video.SUFFIXES + image.SUFFIXES
 MOST_FPS = 1000
@@ -36,6 +38,8 @@ class Sampling:
         concerns images.
     image_size: (height, width) to scale to and crop from the centre; None keeps the size. Or, instead of it,
     resolution: scale to this length of the shorter side; crop_size: cut this square out of the centre.
+    seconds: only what is shown before so many, of what is taken. slices: (largest, smallest, step): cut whole slices of
+    such sizes out of the centre, see mg.slices.
     """
 
     sample_fps: Fraction | None = None
@@ -44,12 +48,16 @@ class Sampling:
     image_size: tuple[int, int] | None = None
     resolution: int | None = None
     crop_size: int | None = None
+    seconds: Fraction | None = None
+    slices: tuple[int, int, int] | None = None
 
     def __post_init__(self):
         if self.sample_fps is not None and not 0 < self.sample_fps <= MOST_FPS:
             raise InputError(
                 f"sample_fps={self.sample_fps} must be positive and at most {MOST_FPS}; leave it out for every frame"
             )
+        if self.seconds is not None and self.seconds <= 0:
+            raise InputError(f"seconds={self.seconds} must be positive; leave it out for all")
         require_whole("stride", self.stride, 1, sys.maxsize)
         if self.num_frames is not None:
             require_whole("num_frames", self.num_frames, 1, sys.maxsize)
@@ -63,7 +71,15 @@ class Sampling:
             raise InputError(f"crop_size={self.crop_size} must not exceed resolution={self.resolution}")
 
     def sized(self, frame: np.ndarray) -> np.ndarray:
-        """(H, W, 3) uint8 in the size asked for. Raises InputError for a frame that is smaller than crop_size."""
+        """(H, W, 3) uint8 in the size asked for. Raises InputError for a frame that is too small to be cropped."""
+        frame = self._resized(frame)
+        if self.slices is None:
+            return frame
+        kept = [sliced(side, self.slices) for side in frame.shape[:2]]
+        top, left = (round((side - rest) / 2) for side, rest in zip(frame.shape, kept))  # half to even
+        return np.ascontiguousarray(frame[top : top + kept[0], left : left + kept[1]])
+
+    def _resized(self, frame: np.ndarray) -> np.ndarray:
         if self.image_size is not None:
             return resize_and_crop(frame, *self.image_size)
         if self.resolution is not None:
@@ -77,6 +93,13 @@ class Sampling:
 
     def taken(self, timing: Timing) -> tuple[list[int], Timing]:
         """Numbers of the frames that are taken of a video, rising, and when they are shown."""
+        numbers, shown = self._chosen(timing)
+        if self.seconds is None:
+            return numbers, shown
+        count = max(1, bisect_left(shown.times, self.seconds, hi=len(numbers)))
+        return numbers[:count], Timing(shown.times[: count + 1], shown.even)
+
+    def _chosen(self, timing: Timing) -> tuple[list[int], Timing]:
         fps = self.sample_fps
         if fps is None and self.stride > 1 and not timing.even:
             fps = timing.fps

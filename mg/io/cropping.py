@@ -10,6 +10,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from mg.io.ebml import HEAD, element, elements
+
 _LARGEST = 1 << 26  # bytes of a header that are looked at
 _TRACKS, _TRACK, _TYPE, _VIDEO, _CLUSTER, _SEGMENT = 0x1654AE6B, 0xAE, 0x83, 0xE0, 0x1F43B675, 0x18538067
 _CROPS = (0x54BB, 0x54AA, 0x54CC, 0x54DD)  # top, bottom, left, right
@@ -95,33 +97,15 @@ def _inside(content: bytes, *kinds: bytes) -> bytes | None:
 
 def _of_matroska(file: BinaryIO, number: int) -> Crop:
     tracks = b""
-    while (element := _element(file.read(12))) is not None and element[0] != _CLUSTER:
-        name, length, start = element
-        file.seek(start - 12, 1)
+    while (found := element(file.read(HEAD))) is not None and found[0] != _CLUSTER:
+        name, length, start = found
+        file.seek(start - HEAD, 1)
         if name == _TRACKS and length <= _LARGEST:
             tracks = file.read(length)
             break
         if name != _SEGMENT:
             file.seek(length, 1)
-    videos = [dict(_elements(track)) for name, track in _elements(tracks) if name == _TRACK]
+    videos = [dict(elements(track)) for name, track in elements(tracks) if name == _TRACK]
     video = [track for track in videos if track.get(_TYPE) == b"\1"][number]
-    settings = dict(_elements(video.get(_VIDEO, b"")))
+    settings = dict(elements(video.get(_VIDEO, b"")))
     return Crop(*(int.from_bytes(settings.get(name, b""), "big") for name in _CROPS))
-
-
-def _elements(content: bytes) -> Iterator[tuple[int, bytes]]:
-    """Name and content of each element in one."""
-    while (element := _element(content[:12])) is not None:
-        name, length, start = element
-        yield name, content[start : start + length]
-        content = content[start + length :]
-
-
-def _element(head: bytes) -> tuple[int, int, int] | None:
-    """Name and length of an EBML element, and where its content begins; None at the end."""
-    if len(head) < 2 or not head[0]:
-        return None
-    long = 9 - head[0].bit_length()
-    size = 9 - head[long].bit_length()
-    bits = int.from_bytes(head[long : long + size], "big") & ((1 << 7 * size) - 1)
-    return int.from_bytes(head[:long], "big"), bits, long + size

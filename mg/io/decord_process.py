@@ -17,16 +17,26 @@ from pathlib import Path
 import numpy as np
 
 _HEAD = 4 * 8
+_LONGEST = 120  # seconds that an answer may take
 _of_thread = threading.local()
 
 
 def read(path: Path, numbers: Sequence[int]) -> np.ndarray | None:
-    """(N, H, W, 3) uint8 RGB by decord, or None where it fails or dies; every thread has a process of its own."""
+    """(N, H, W, 3) uint8 RGB by decord, or None where it fails, dies or hangs. A thread has a process of its own."""
     process = getattr(_of_thread, "process", None)
     if process is None or process.poll() is not None:
         command = [sys.executable, str(Path(__file__))]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         _of_thread.process = process
+    alarm = threading.Timer(_LONGEST, process.kill)
+    alarm.start()
+    try:
+        return _answer(process, path, numbers)
+    finally:
+        alarm.cancel()
+
+
+def _answer(process: subprocess.Popen, path: Path, numbers: Sequence[int]) -> np.ndarray | None:
     try:
         process.stdin.write(json.dumps([str(path.absolute()), list(map(int, numbers))]).encode() + b"\n")
         process.stdin.flush()

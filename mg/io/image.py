@@ -14,6 +14,7 @@ from PIL import Image, features
 
 from mg.errors import InputError
 from mg.files import require_file, whole_file
+from mg.io.jpeg import is_whole
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".avif", ".heic")
 SUFFIXES += (".heif", ".hif", ".jp2", ".j2k", ".jpx", ".tga", ".ppm", ".pgm", ".pbm", ".pnm")
@@ -39,6 +40,8 @@ def read_image(path: Path | str) -> np.ndarray:
             if image.format == "PNG":
                 _check_sums(path)
             image.load()
+            if image.format in ("JPEG", "MPO") and not is_whole(path, *image.size):
+                raise ValueError("its data are broken")
             swapped, flipped, mirrored = _TURNS.get(_orientation(image), (0, 0, 0))
             pixels = np.asarray(_to_rgb(image, image.format))
     except InputError:

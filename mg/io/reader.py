@@ -20,12 +20,16 @@ from mg.files import require_file
 from mg.io.cropping import crop_of
 from mg.io.shown import Shown
 from mg.io.straight import Straight, reason
+from mg.io.structure import Structure
 from mg.io.timing import DECODING, RESTARTS, STEADY
 
 _LONG_AGO = -(2**40)  # microseconds; before whatever a file begins with
 # These do not say how long they are: a recording that stops inside a picture ends with the one before.
 _ENDS_ANYWHERE = {"mpegts", "mpeg", "matroska", "webm", "flv", "ogg", "gif", "mpegvideo", "h264", "hevc"}
-# Decoders that otherwise patch over what is broken without a word. H.264's would then refuse harmless cuts as well.
+# These may begin inside a group of pictures, so that the first ones cannot be decoded.
+_BEGINS_ANYWHERE = _ENDS_ANYWHERE - {"gif"}
+_LOOK_FOR = "crccheck+bitstream+buffer"  # so that decoders mark as broken what they patch over
+# Those that patch over it without a mark. H.264's would then refuse harmless cuts as well.
 _STRICT = {"hevc", "mjpeg"}
 _EARLIER = Fraction(3, 10)  # seconds
 _LONG_BOX = b"\0\0\0\1"  # its length follows
@@ -34,12 +38,12 @@ _LONG_BOX = b"\0\0\0\1"  # its length follows
 class Video:
     """A video file that is open: its largest video stream; a context that closes it.
 
-    threads: AUTO decodes with several, NONE with one. Raises InputError for a file that is missing, empty, foreign, or
-    without video (a cover picture is none).
+    It is decoded by one thread: with several, some decoders do not say what they patch over, or say it of other
+    pictures. Raises InputError for a file that is missing, empty, foreign, or without video (a cover picture is none).
     """
 
-    def __init__(self, path: Path | str, threads: str = "AUTO"):
-        self.path, self._threads = require_file(path, "a video"), threads
+    def __init__(self, path: Path | str):
+        self.path = require_file(path, "a video")
         self._first: tuple[int | None, ...] | None = None
         self._open()
 
@@ -65,7 +69,9 @@ class Video:
 
         Raises InputError for damage, when it is reached: see `mg.io.straight`.
         """
-        straight = Straight(self.path, self.clock, bool(_ENDS_ANYWHERE & self._names))
+        structure = Structure(self.path, self._container.format.name, self._stream.id)
+        begins, ends = (bool(kinds & self._names) for kinds in (_BEGINS_ANYWHERE, _ENDS_ANYWHERE))
+        straight = Straight(self.path, self.clock, structure, begins, ends)
         yield from straight.pictures(self._packets())
         self._require_whole(straight.count)
 
@@ -143,9 +149,9 @@ class Video:
             self.close()
             raise InputError(f"'{self.path}' has no video stream that can be decoded; give a video or an image")
         self._stream = max(streams, key=lambda s: s.width * s.height)
-        self._stream.thread_type = self._threads
-        if self._stream.codec_context.name in _STRICT:
-            self._stream.codec_context.options = {"err_detect": "crccheck+bitstream+buffer+explode"}
+        self._stream.thread_type = "NONE"
+        explode = "+explode" if self._stream.codec_context.name in _STRICT else ""
+        self._stream.codec_context.options = {"err_detect": _LOOK_FOR + explode}
         number = [s.index for s in self._container.streams.video].index(self._stream.index)
         size = (self._stream.width, self._stream.height)
         crop = crop_of(self.path, self._container.format.name, number, size)

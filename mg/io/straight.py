@@ -8,19 +8,24 @@ from pathlib import Path
 import av
 
 from mg.errors import InputError
-from mg.io.timing import RESTARTS
+from mg.io.structure import END, Structure
+from mg.io.timing import LONGEST_GAP, RESTARTS
+
+_MPEG, _PICTURE, _EXTENSION, _FRAME = ("mpeg1video", "mpeg2video"), b"\0\0\1\0", b"\0\0\1\xb5", 3
 
 
 class Straight:
     """Decodes packets from the first one of a file on, once.
 
-    clock: see `mg.io.timing`. ends_anywhere: whether a file may stop inside a picture, which is not shown then.
+    clock: see `mg.io.timing`. structure: of the file that the packets are of. begins_anywhere: whether it may begin
+    with pictures that cannot be decoded. ends_anywhere: whether it may stop inside a picture, which is not shown then.
     A recording, or another one that is joined behind it, may begin inside a group of pictures: it begins with the first
     key frame. Everything else that cannot be decoded is damage.
     """
 
-    def __init__(self, path: Path, clock: str, ends_anywhere: bool):
-        self.path, self.clock, self.ends_anywhere = path, clock, ends_anywhere
+    def __init__(self, path: Path, clock: str, structure: Structure, begins_anywhere: bool, ends_anywhere: bool):
+        self.path, self.clock, self._structure = path, clock, structure
+        self.begins_anywhere, self.ends_anywhere = begins_anywhere, ends_anywhere
         self.count = 0  # pictures shown
         self._has_begun: bool | None = None  # whether what is decoded is made of pictures that are in the file
         self._size: tuple[int, int] | None = None
@@ -46,12 +51,23 @@ class Straight:
             self._has_begun = packet.is_keyframe
         if following is not None and following.size == 0:
             self._last = packet
+        self._require_sound(packet, following)
         try:
             return packet.decode()
         except Exception as error:  # PyAV raises FFmpeg's errors and, for odd files, nearly any of Python's
-            if self._has_begun and not (self.ends_anywhere and packet is self._last):
+            if (self._has_begun or not self.begins_anywhere) and not (self.ends_anywhere and packet is self._last):
                 raise self._damaged(reason(error)) from None
             return []
+
+    def _require_sound(self, packet: av.Packet, following: av.Packet | None) -> None:
+        """Raise InputError for what the container says is wrong up to the next packet. Where a recording is joined
+        behind another, counters start anew."""
+        is_last = following is None or following.size == 0
+        wrong = self._structure.wrong_up_to(END if is_last else following.pos or 0)
+        wrong = wrong or ("a packet has two pictures" if _has_two_pictures(packet) else None)
+        if wrong is None or (self._structure.restarts and not (self._has_begun and _goes_on(packet, following))):
+            return
+        raise self._damaged(wrong)
 
     def _is_shown(self, picture: av.VideoFrame) -> bool:
         before, self._before = self._before, picture.pts
@@ -80,6 +96,26 @@ class Straight:
 
     def _damaged(self, why: str) -> InputError:
         return InputError(f"'{self.path}' is damaged after frame {self.count} ({why}); copy or download it again")
+
+
+def _goes_on(packet: av.Packet, following: av.Packet | None) -> bool:
+    """Whether times go on from one packet to the next; they do not where another recording begins."""
+    if following is None or None in (packet.dts, following.dts):
+        return True
+    return 0 < following.dts - packet.dts <= LONGEST_GAP / packet.time_base
+
+
+def _has_two_pictures(packet: av.Packet) -> bool:
+    """Whether a packet of MPEG-1 or MPEG-2 has another picture behind a whole one, not a field (ITU-T H.262, 6.2.3):
+    one is lost then, since what begins a packet is."""
+    if packet.stream.codec_context.name not in _MPEG:
+        return False
+    _, *pictures = bytes(packet).split(_PICTURE)
+    if len(pictures) < 2:
+        return False
+    _, *extensions = pictures[0].split(_EXTENSION)
+    structure = extensions[0][2:3] if extensions else b""
+    return not structure or structure[0] & 3 == _FRAME
 
 
 def reason(error: Exception) -> str:

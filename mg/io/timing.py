@@ -14,7 +14,7 @@ import numpy as np
 NO_STAMP = np.iinfo(np.int64).min
 # What the times of a file are: of showing; likewise, but of recordings that may be joined; of decoding.
 STEADY, RESTARTS, DECODING = "steady", "restarts", "decoding"
-_LONGEST_GAP = 10  # seconds; a longer one where clocks may start anew is a new recording
+LONGEST_GAP = 10  # seconds; a longer one where clocks may start anew is a new recording
 _FINE = 10  # ticks a frame
 
 
@@ -68,7 +68,7 @@ def timing_of(
     if (stamps == NO_STAMP).any():
         return even_timing(len(stamps), rates[0]) if rates else None
     steps = np.diff(stamps if clock == RESTARTS else np.sort(stamps))
-    forward = (steps > 0) & (steps <= int(_LONGEST_GAP / tick)) if clock == RESTARTS else steps >= 0
+    forward = (steps > 0) & (steps <= int(LONGEST_GAP / tick)) if clock == RESTARTS else steps >= 0
     typical = int(np.median(steps[steps > 0])) if (steps > 0).any() else last
     if typical <= 0:
         return even_timing(len(stamps), rates[0]) if rates else None

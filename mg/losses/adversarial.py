@@ -84,6 +84,17 @@ def lecam(real: Tensor, fake: Tensor, running_real: Tensor, running_fake: Tensor
     return (from_fake * from_fake).mean() + (from_real * from_real).mean()
 
 
+def lecam_of_means(real: Tensor, fake: Tensor, running_real: Tensor, running_fake: Tensor) -> Tensor:
+    """max(0, real - running_fake)^2 + max(0, running_real - fake)^2, of the mean logits of a batch.
+
+    real, fake: scalars, mean logits over the batch and all ranks; running_real, running_fake: their means so far, the
+    batch's among them.  As MAGVIT-v2's programs have LeCAM (arXiv 2104.03310).
+    """
+    from_fake = ops.relu(real.astype(mstype.float32) - ops.stop_gradient(running_fake))
+    from_real = ops.relu(ops.stop_gradient(running_real) - fake.astype(mstype.float32))
+    return from_fake * from_fake + from_real * from_real
+
+
 def update_running_mean(running: Tensor, logits: Tensor, decay: float = 0.99) -> Tensor:
     """The new running mean, `decay * running + (1 - decay) * mean(logits)`; no gradient.  arXiv 2104.03310."""
     return ops.stop_gradient(decay * running + (1.0 - decay) * logits.astype(mstype.float32).mean())

@@ -140,7 +140,7 @@ def facts_of(model: Autoencoder, ranks: int = 1) -> Facts:
 
 
 class Objective(nn.Cell):
-    """(outputs, clip, weights) -> (total, terms): total = sum of weight * term, terms unweighted, by name.
+    """(outputs, clip, weights) -> (total, terms): total = sum of +-weight * term, terms unweighted, by name.
 
     outputs: a dict of what the family's forward gives: "reconstruction", like the clip (B, 3, T, H, W), and what else
     its terms need; any floating types; other entries are ignored. weights: `weights_at` of the step; only those that
@@ -158,6 +158,7 @@ class Objective(nn.Cell):
             _require_outputs(term, given)
         self.needs = tuple(term.needs for term in rows)
         self.numbers = tuple(weight if is_number(weight) else None for weight in self.weights.values())
+        self.signs = tuple(-1.0 if term.maximised else 1.0 for term in rows)
         self.all = tuple(range(len(rows)))
         self.by_reconstruction = tuple(index for index in self.all if rows[index].of_reconstruction)
         self.parts = nn.CellList([term.build(config, facts) for term in rows])
@@ -183,7 +184,7 @@ class Objective(nn.Cell):
         total = 0.0
         for index in chosen:
             weight = weights[index] if self.numbers[index] is None else self.numbers[index]
-            total = total + weight * terms[self.names[index]]
+            total = total + self.signs[index] * weight * terms[self.names[index]]
         return total
 
     def weights_at(self, step: int) -> Tensor:

@@ -87,7 +87,7 @@ class Autoencoder(nn.Cell):
         self.decoder = self.build_decoder()
         self._graphs: dict[str, nn.Cell] = {}
         if file is None:
-            logger.info("the weights of this model are random: %s was built without a file", type(self).__name__)
+            self.begin()
         else:
             self.load(file)
         self.set_train(False)
@@ -175,17 +175,21 @@ class Autoencoder(nn.Cell):
 
     def latent_frames(self, frames: int) -> int:
         """How many latent frames a clip of so many frames becomes."""
-        if self.tiles.time_mode != "restart":
+        if not (self.use_tile and self.tiles.separate):
             return self.window_latents(frames)
-        windows, rest = divmod(frames, self.tiles.encode_tile)
-        return windows * self.window_latents(self.tiles.encode_tile) + self.window_latents(rest)
+        windows, rest = divmod(frames, self.tiles.encode_window)
+        return windows * self.window_latents(self.tiles.encode_window) + self.window_latents(rest)
 
     def frames(self, latent_frames: int) -> int:
         """How many frames so many latent frames become, at most."""
-        if self.tiles.time_mode != "restart":
+        if not (self.use_tile and self.tiles.separate):
             return self.window_frames(latent_frames)
-        windows, rest = divmod(latent_frames, self.window_latents(self.tiles.decode_tile))
-        return windows * self.tiles.decode_tile + min(self.window_frames(rest), self.tiles.decode_tile)
+        windows, rest = divmod(latent_frames, self.window_latents(self.tiles.decode_window))
+        return windows * self.tiles.decode_window + min(self.window_frames(rest), self.tiles.decode_window)
+
+    def fewest_frames(self, latent_frames: int) -> int:
+        """How many frames of so many latent frames may be asked for, at least: 1, unless a family says so."""
+        return 1
 
     def encode(self, x: Tensor | np.ndarray, seed: int | None = None) -> tuple[Tensor, ...]:
         """Latents of clips or images, and what they are drawn from.
@@ -229,7 +233,8 @@ class Autoencoder(nn.Cell):
         Returns (B, 3, T, H, W), or (B, 3, H, W) for images, fp32, nominally in [-1, 1], not clipped.
         """
         z, is_image = inputs.enter(z, "z", self.channels_in_latent)
-        frames = inputs.frames_to_keep(self.frames(z.shape[2]), num_target_frames, target_num_frames)
+        limits = self.fewest_frames(z.shape[2]), self.frames(z.shape[2])
+        frames = inputs.frames_to_keep(limits, num_target_frames, target_num_frames)
         x = Tensor(self._decode(z, 1 if is_image else frames))
         return x[:, :, 0] if is_image else x
 
@@ -359,6 +364,10 @@ class Autoencoder(nn.Cell):
     def header(self) -> dict[str, Any]:
         """What a weights file says of the model: enough to build it again."""
         return {"family": self.family, "config": dict(self.config)}
+
+    def begin(self) -> None:
+        """What is done in place of `load` where there is no file: the weights stay as they were drawn."""
+        logger.info("the weights of this model are random: %s was built without a file", type(self).__name__)
 
     def load(self, file: weights.TensorFile) -> None:
         """Take the weights of a file, strictly: see `mg.models.weights.assign`."""

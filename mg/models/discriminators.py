@@ -1,4 +1,7 @@
-"""Discriminators by name. Patch discriminators give a logit for each 8x8 patch of a frame, or of eight frames."""
+"""Discriminators by name. Patch discriminators give a logit for each 8x8 patch of a frame, or of eight frames.
+
+Others are in stylegan.py.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from mg.models.layers.conv import SpatialConv
 from mg.models.layers.folds import channels_first, frames_first
 from mg.models.layers.norm import GroupNorm
 from mg.models.layers.resample import TemporalDownsample
+from mg.models.stylegan import CLIPS, FRAMES, StyleGAN
 
 GROUPS = 8
 _SLOPE = 0.2
@@ -86,4 +90,6 @@ class ClipDiscriminator(PatchDiscriminator):
 DISCRIMINATORS: dict[str, Callable[[int, tuple[int, int, int, int]], nn.Cell]] = {
     "frame": lambda channels, shape: FrameDiscriminator(channels),
     "clip": lambda channels, shape: ClipDiscriminator(channels),
+    "stylegan2d": lambda channels, shape: StyleGAN(channels, shape, FRAMES, over_time=False),
+    "stylegan3d": lambda channels, shape: StyleGAN(channels, shape, CLIPS, over_time=True),
 }

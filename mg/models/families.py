@@ -8,12 +8,16 @@ from typing import Any
 
 from mg.errors import InputError
 from mg.models import weights
+from mg.models.asymmetric_magvit2.model import AsymmetricMagVit2
 from mg.models.autoencoder import Autoencoder
 from mg.models.image_vae.model import ImageVAE
 from mg.models.names import find_file
+from mg.models.o2_magvit2.model import O2Magvit2
+from mg.models.opensora_vae.model import OpenSoraVAE
 from mg.models.tae.tae import TemporalAutoencoder
 
-FAMILIES: dict[str, type[Autoencoder]] = {kind.family: kind for kind in (TemporalAutoencoder, ImageVAE)}
+_KINDS = (TemporalAutoencoder, ImageVAE, AsymmetricMagVit2, OpenSoraVAE, O2Magvit2)
+FAMILIES: dict[str, type[Autoencoder]] = {kind.family: kind for kind in _KINDS}
 DEFAULT = TemporalAutoencoder.family
 
 

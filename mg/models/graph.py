@@ -20,7 +20,10 @@ _VALUE = 4  # bytes
 
 
 class Graph(nn.Cell):
-    """What a network is compiled in, so that its graphs can be let go of without it."""
+    """What a network is compiled in, so that its graphs can be let go of without it.
+
+    state: what a network that carries one along takes besides.
+    """
 
     def __init__(self, network: nn.Cell):
         super().__init__(auto_prefix=False)
@@ -36,8 +39,8 @@ class Graph(nn.Cell):
         logger.info("compiling the %s for %s, which takes %s", name, "x".join(map(str, shape)), seconds)
         self._shapes.add(shape)
 
-    def construct(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
-        return self.network(x)
+    def construct(self, x: Tensor, *state: Tensor) -> Tensor | tuple[Tensor, ...]:
+        return self.network(x, *state)
 
 
 def memory(model: Autoencoder, name: str, shape: tuple[int, ...]) -> float | None:

@@ -65,19 +65,21 @@ def _is_floating(x: Tensor | np.ndarray) -> bool:
     return x.dtype in _FLOATS if isinstance(x, Tensor) else x.dtype.kind == "f" and x.dtype.itemsize <= 8
 
 
-def frames_to_keep(most: int, wanted: int | None, other_name: int | None) -> int:
-    """Of `most` decoded frames as many as are wanted, under either name; all for None.
+def frames_to_keep(limits: tuple[int, int], wanted: int | None, other_name: int | None) -> int:
+    """Of decoded frames as many as are wanted, under either name; all for None.
 
-    Raises InputError for names that disagree, and for a number that is not from 1 to `most`.
+    limits: how many may be wanted, and how many there are. Raises InputError for names that disagree, and for a number
+    that is not within the limits.
     """
+    least, most = limits
     if wanted is not None and other_name is not None and wanted != other_name:
         raise InputError(f"num_target_frames={wanted} and target_num_frames={other_name} disagree; give one")
     wanted = other_name if wanted is None else wanted
     if wanted is None:
         return most
-    if not _is_whole(wanted) or not 1 <= wanted <= most:
+    if not _is_whole(wanted) or not least <= wanted <= most:
         raise InputError(
-            f"num_target_frames={wanted!r} must be from 1 to {most}, the number of frames that are decoded"
+            f"num_target_frames={wanted!r} must be from {least} to {most}, the number of frames that are decoded"
         )
     return int(wanted)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -32,10 +33,11 @@ class Session:
         """What graphs for a clip depend on: clips of equal ones are computed by the same."""
         tiles = self.tiles if self.use_tile else self._whole_frames(height, width)
         filled = self.model.filled(frames)
-        windows = min(filled, tiles.encode_tile + 2 * tiles.encode_context), min(filled, tiles.decode_tile)
+        windows = min(filled, tiles.encode_window + 2 * tiles.encode_context), min(filled, tiles.decode_window)
         unit = self.model.space_compression
-        padded = (-(-side // unit) * unit for side in (height, width))
-        return (tiles, windows, *(min(side, tiles.spatial_tile) for side in padded))
+        padded = [-(-side // unit) * unit for side in (height, width)]
+        most = tiles.spatial_tile if tiles.spatial_mode == "blend" else max(padded)
+        return (tiles, windows, *(min(side, most) for side in padded))
 
     def prepare(self, frames: int, height: int, width: int) -> bool:
         """Get ready for a clip of about so many frames; whether its graphs are yet to be compiled.
@@ -54,6 +56,20 @@ class Session:
         self.model.release_graphs()
         self._seen, self._shape = 0, shape
         return True
+
+    def follow(self, windows: Mapping[str, Any] | None) -> None:
+        """Decode as latents were encoded: in the windows that their file names, where these are clips of their own.
+
+        windows: see `Tiles.windows`; None, of files that name none, leaves them as they are. Raises InputError for
+        windows that the model does not take.
+        """
+        if windows is None:
+            return
+        if not isinstance(windows, Mapping):
+            raise InputError(f"windows={windows!r:.60} of latents must be fields of tiles; encode the clip again")
+        tiles = self.tiles.but(**windows)
+        tiles.fit(self.model)
+        self.tiles = tiles
 
     @property
     def compile_time(self) -> str:
@@ -92,7 +108,7 @@ class Session:
 
     def _whole_frames(self, height: int, width: int) -> Tiles:
         tiles, space = self.tiles, self.model.space_compression
-        whole = {"spatial_tile": -(-max(height, width) // space) * space, "spatial_overlap": 0}
+        whole = {"spatial_mode": "blend", "spatial_tile": -(-max(height, width) // space) * space, "spatial_overlap": 0}
         if tiles.time_mode != "blend":
             return tiles.but(**whole)
         frames = self.model.window_frames(max(1, CHUNK_PIXELS // (height * width * self.model.time_compression)))

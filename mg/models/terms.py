@@ -40,7 +40,9 @@ class Term:
     of the model, for a term with settings or networks of its own. Sums, means and divisors are part of the term.
     of_reconstruction: whether it judges the reconstruction, by that and the clip alone: the adaptive weight of the
     adversarial term is measured by those.
-    weight: the default. switch: a setting that must be True too. settings: (name, annotation, mg.config.setting(...)).
+    maximised: whether more of it is better: it is then subtracted.
+    weight: the default, a number or (from, to, steps). switch: a setting that must be True too.
+    settings: (name, annotation, mg.config.setting(...)).
     """
 
     name: str
@@ -49,7 +51,8 @@ class Term:
     function: Callable[..., Tensor] | None = None
     cell: Callable[[Any, Facts], nn.Cell] | None = None
     of_reconstruction: bool = False
-    weight: float = 0.0
+    maximised: bool = False
+    weight: float | tuple[float, float, int] = 0.0
     switch: str | None = None
     settings: tuple[tuple[str, str, Any], ...] = ()
 

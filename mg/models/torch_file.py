@@ -1,7 +1,7 @@
 """Reads state dicts that PyTorch saved, without PyTorch, and without running what a file says.
 
 Both of its formats: the zip archive of 1.6 and later, and the stream of pickles before it, in which the heads of the
-lpips package are still published. A pickle may name any function to be called; here it may name OrderedDict, floating
+lpips package are still published. A pickle may name any function to be called; here it may name OrderedDict, plain
 storages and the tensor that lies in one, and nothing else. PyTorch's own reader would do, but users on Ascend have
 MindSpore and no PyTorch, and these files are published in no other format.
 """
@@ -28,6 +28,10 @@ _STREAM_MAGIC = 0x1950A86A20F9469CFC6C
 _STREAM_PROTOCOL = 1001
 # bfloat16 is the upper half of an fp32 number; NumPy has no such type.
 _STORAGES = {"FloatStorage": "<f4", "DoubleStorage": "<f8", "HalfStorage": "<f2", "BFloat16Storage": "<u2"}
+# Counters beside weights, such as num_batches_tracked: read past, since no parameter takes them.
+_COUNTERS = {"LongStorage": "<i8", "IntStorage": "<i4", "ShortStorage": "<i2", "CharStorage": "|i1"}
+_COUNTERS.update({"ByteStorage": "|u1", "BoolStorage": "|b1"})
+_TYPES = {**_STORAGES, **_COUNTERS}
 
 
 class _Storage(NamedTuple):
@@ -55,13 +59,13 @@ class _Unpickler(pickle.Unpickler):
             return OrderedDict
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
             return lambda storage, offset, shape, strides, *_: _StoredTensor(storage, offset, shape, strides)
-        if module == "torch" and name in _STORAGES:
-            return _STORAGES[name]
+        if module == "torch" and name in _TYPES:
+            return _TYPES[name]
         raise InputError(f"it asks for {module}.{name}, which no file of plain floating weights needs")
 
     def persistent_load(self, reference: tuple) -> _Storage:
         kind, dtype, key, _, count, *view = reference
-        if kind != "storage" or dtype not in _STORAGES.values() or not isinstance(count, int) or any(view):
+        if kind != "storage" or dtype not in _TYPES.values() or not isinstance(count, int) or any(view):
             raise InputError(f"it refers to {reference!r}, which is no plain storage")
         return _Storage(key, dtype, count)
 
@@ -75,7 +79,7 @@ def is_torch_file(path: Path) -> bool:
 def read(path: Path | str) -> dict[str, np.ndarray]:
     """The tensors of a state dict saved with torch.save, by name, in fp32; of a checkpoint, those under `state_dict`.
 
-    Raises InputError for another kind of file, a damaged one, or one that holds more than floating tensors.
+    Whole numbers are left out. Raises InputError for another kind of file, a damaged one, or one that holds no tensors.
     """
     path = require_file(path, "a PyTorch file")
     try:
@@ -137,7 +141,8 @@ def _stored(state: object) -> Mapping[str, _StoredTensor]:
 
 
 def _tensors(state: object, storages: Mapping[str, bytes]) -> dict[str, np.ndarray]:
-    return {name: _tensor(name, tensor, storages[tensor.storage.key]) for name, tensor in _stored(state).items()}
+    weights = {name: t for name, t in _stored(state).items() if t.storage.dtype not in _COUNTERS.values()}
+    return {name: _tensor(name, tensor, storages[tensor.storage.key]) for name, tensor in weights.items()}
 
 
 def _tensor(name: str, tensor: _StoredTensor, data: bytes) -> np.ndarray:

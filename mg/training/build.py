@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 import mindspore as ms
 from mindspore import Parameter, nn
 from mindspore import dtype as mstype
 
+from mg import runtime
 from mg.config import read_recipe
 from mg.errors import InputError
 from mg.losses.adversarial import LOSSES
@@ -23,6 +26,8 @@ from mg.training.ema import Ema
 from mg.training.optimizer import make_optimizer, parameter_rules
 from mg.training.recipe import Recipe
 from mg.training.step import Gradients, Loss, LossScale, Update
+
+logger = logging.getLogger(__name__)
 
 
 class Parts:
@@ -77,7 +82,17 @@ def _model(training: TrainingConfig) -> Autoencoder:
     config = None if training.model_config is None else read_recipe(training.model_config)
     if training.ckpt_path is None:
         return families.build(training.model, config, training.dtype)
-    return families.load(training.ckpt_path, training.dtype, family=training.model, config=config)
+    model = families.load(training.ckpt_path, training.dtype, family=training.model, config=config)
+    logger.info("starts from %s", _told(Path(training.ckpt_path)))
+    return model
+
+
+def _told(weights_path: Path) -> str:
+    """A file of weights, and the stage that gave it, if it lies in a run folder."""
+    recipe = weights_path.with_name("config.yaml")
+    if not (recipe.is_file() and weights_path.with_name("metrics.jsonl").is_file()):
+        return str(weights_path)
+    return f"{weights_path}, which the training '{recipe.parent}' gave: its recipe is {recipe}"
 
 
 def _adversary(recipe: Recipe, objective: Objective, dtype: ms.Type, ranks: int) -> Adversary:
@@ -86,6 +101,11 @@ def _adversary(recipe: Recipe, objective: Objective, dtype: ms.Type, ranks: int)
         raise InputError(
             "disc_weight_mode=adaptive is measured by the terms that judge the reconstruction, but all are off; "
             "set reconstruction_weight above 0, or disc_weight_mode: constant"
+        )
+    if config.r1_weight > 0 and not runtime.in_graph_mode():
+        raise InputError(
+            f"r1_weight={config.r1_weight} does nothing in mode pynative, where MindSpore loses the gradient of a "
+            "gradient; train with mode: graph, or set r1_weight: 0"
         )
     discriminator = DISCRIMINATORS[config.disc_kind](config.disc_channels, recipe.clip_shape).set_train()
     discriminator.update_parameters_name("discriminator.")

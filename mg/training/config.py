@@ -104,6 +104,7 @@ class AdversarialConfig:
     r1_interval: int = setting(16, "from a step with R1 to the next", 1, unit="steps")
     lecam_weight: float = setting(0.0, "of LeCAM, which keeps logits near their running means", 0)
     lecam_decay: float = setting(0.99, "of those means", 0, 1)
+    lecam_of: str = setting("logits", "what it keeps: each logit, or their means", choices=("logits", "means"))
 
     def __post_init__(self):
         check(self)

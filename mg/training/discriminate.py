@@ -8,7 +8,16 @@ from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 from mindspore import dtype as mstype
 
 from mg.distributed import Average
-from mg.losses.adversarial import LOSSES, adaptive_weight, by_clip, gradient_penalty, lecam, update_running_mean
+from mg.errors import InputError
+from mg.losses.adversarial import (
+    LOSSES,
+    adaptive_weight,
+    by_clip,
+    gradient_penalty,
+    lecam,
+    lecam_of_means,
+    update_running_mean,
+)
 from mg.losses.objective import Objective
 from mg.training.config import AdversarialConfig
 from mg.training.step import Accumulate, Update, UpdateFromSums, sums_for
@@ -58,19 +67,31 @@ class RunningMeans(nn.Cell):
 class DiscriminatorLoss(nn.Cell):
     """(clip, reconstruction, running means) -> (loss, means of the logits of both, (2,))."""
 
-    def __init__(self, discriminator: nn.Cell, config: AdversarialConfig, dtype):
+    def __init__(self, discriminator: nn.Cell, config: AdversarialConfig, dtype, ranks: int):
         super().__init__(auto_prefix=False)
         self.discriminator = discriminator
         self.loss, _ = LOSSES[config.disc_loss]
-        self.lecam_weight = config.lecam_weight
+        self.lecam_weight, self.lecam_decay = config.lecam_weight, config.lecam_decay
+        self.of_means = config.lecam_of == "means"
+        self.average = Average(ranks)
         self.dtype = dtype
 
     def construct(self, clip: Tensor, recon: Tensor, running_real: Tensor, running_fake: Tensor):
         real, fake = self.discriminator(clip.astype(self.dtype)), self.discriminator(recon.astype(self.dtype))
         loss = self.loss(real, fake)
-        if self.lecam_weight > 0:
+        means = ops.stack([real.astype(mstype.float32).mean(), fake.astype(mstype.float32).mean()])
+        if self.lecam_weight > 0 and self.of_means:
+            loss = loss + self.lecam_weight * self.moved_first(means, running_real, running_fake)
+        elif self.lecam_weight > 0:
             loss = loss + self.lecam_weight * lecam(real, fake, running_real, running_fake)
-        return loss, ops.stack([real.astype(mstype.float32).mean(), fake.astype(mstype.float32).mean()])
+        return loss, means
+
+    def moved_first(self, means: Tensor, running_real: Tensor, running_fake: Tensor) -> Tensor:
+        """LeCAM of the mean logits of all ranks, of which the running means know already."""
+        (both,) = self.average((means,))
+        real = update_running_mean(running_real, both[0], self.lecam_decay)
+        fake = update_running_mean(running_fake, both[1], self.lecam_decay)
+        return lecam_of_means(both[0], both[1], real, fake)
 
 
 class DiscriminatorGradients(nn.Cell):
@@ -173,7 +194,7 @@ class Adversary:
         self.config, self.discriminator, self.update = config, discriminator, update
         self.trained, share = ParameterTuple(discriminator.trainable_params()), 1.0 / micro_batches
         self.running = RunningMeans(config.lecam_decay, ranks)
-        loss, sums = DiscriminatorLoss(discriminator, config, dtype), sums_for(self.trained)
+        loss, sums = DiscriminatorLoss(discriminator, config, dtype, ranks), sums_for(self.trained)
         self.add = Accumulate(DiscriminatorGradients(loss, self.trained, self.running), sums, share)
         self.add_r1 = Accumulate(R1Gradients(discriminator, self.trained, config.r1_weight, dtype), sums, share)
         self.finish = UpdateFromSums(sums, update)
@@ -184,6 +205,17 @@ class Adversary:
     def takes_part(self, number: int) -> bool:
         """Whether it learns, and is heard, at a step, which counts from 0."""
         return number >= self.config.disc_start
+
+    def require(self, shape: tuple[int, ...]) -> None:
+        """Raise InputError for clips (B, 3, T, H, W) that the discriminator is not made for; most take any."""
+        made_for = getattr(self.discriminator, "shape", None)
+        if made_for is not None and any(own not in (None, given) for own, given in zip(made_for, shape[1:])):
+            _, frames, height, width = made_for
+            raise InputError(
+                f"disc_kind={self.config.disc_kind} is made for {'any number of' if frames is None else frames} frames "
+                f"of {width}x{height}, but a clip has {shape[2]} of {shape[4]}x{shape[3]}; train on clips of one size "
+                "and length, or take another disc_kind"
+            )
 
     def weight(self, ratio: float) -> float:
         """Of the adversarial term. ratio: what `learn` gave at the step before; 0 at first."""

@@ -40,9 +40,10 @@ def train(recipe: Recipe, output_path: Path | str, resume: bool | str = False) -
     resume: True goes on from the newest checkpoint in the run folder, a path from that file; False begins.
     Returns 0, or 130 when SIGINT or SIGTERM ended the run: it has then been saved. Raises InputError.
     """
-    runtime.setup(recipe.training.device_target, recipe.training.mode, recipe.training.jit_level)
+    training = recipe.training
+    runtime.setup(training.device_target, training.mode, training.jit_level, training.dtype)
     rank, ranks = distributed.start()
-    training, folder = recipe.training, RunFolder(output_path, rank)
+    folder = RunFolder(output_path, rank)
     share = Share(training.batch_size, training.gradient_accumulation_steps, rank, ranks)
     with folder.held():
         return Run(recipe, folder, share, resume).go()
@@ -87,10 +88,13 @@ class Run:
                 log.write(step.number, **record)
                 _show(bar, record)
                 last = progress.step == training.max_steps
-                if self.validation and (last or progress.step % training.validation_interval == 0):
+                validates = self.validation and (last or progress.step % training.validation_interval == 0)
+                if validates:
                     self._validate(log)
                 if progress.step % training.checkpoint_interval == 0:
                     self._save(log)
+                elif validates:
+                    log.curves(self.folder.curves)
             if progress.step % training.checkpoint_interval:
                 self._save(log)
         if stopped:
@@ -172,7 +176,6 @@ class Run:
             if self.progress.is_best(figures["psnr"]):
                 self.folder.save_best(self.parts.model)
         log.write(step - 1, **{f"validation_{name}": value for name, value in figures.items()})
-        log.curves(self.folder.curves)
         logger.info("step %d: validation %s", step, json.dumps(figures))
 
     def _save(self, log: RunLog) -> None:

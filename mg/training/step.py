@@ -81,11 +81,13 @@ class LossScale(nn.Cell):
 
 
 class Loss(nn.Cell):
-    """(scale, weights, adversarial weight, clip, *noises) -> (scaled total, (figures, reconstruction)).
+    """(scale, weights, adversarial weight, clip, *noises) -> (scaled total, (figures, what is judged)).
 
     weights: `Objective.weights_at` of the step. noises: as `forward` takes them. (In a tuple they would be constants.)
     figures: the total and the unweighted terms, one fp32 vector; `names` says what they are.
     adversarial: (reconstruction) -> the adversarial term, or None without; nothing in it is trained here.
+    What is judged is the reconstruction where there is an adversary; else the figures, so that a reconstruction that
+    no term looks at is not computed.
     """
 
     def __init__(self, forward: nn.Cell, objective: Objective, adversarial: nn.Cell | None = None):
@@ -102,11 +104,12 @@ class Loss(nn.Cell):
         if self.adversarial is not None:
             figures.append(self.adversarial(outputs["reconstruction"]))
             total = total + adversarial_weight * figures[-1]
-        return total * scale, (ops.stack([total, *figures]), outputs["reconstruction"])
+        figures = ops.stack([total, *figures])
+        return total * scale, (figures, figures if self.adversarial is None else outputs["reconstruction"])
 
 
 class Gradients(nn.Cell):
-    """(weights, adversarial weight, clip, *noises) -> (figures, reconstruction), fp32 gradients of what is trained."""
+    """(weights, adversarial weight, clip, *noises) -> (figures, what is judged), fp32 gradients of what is trained."""
 
     def __init__(self, loss: Loss, trained: Sequence[Parameter], loss_scale: LossScale):
         super().__init__(auto_prefix=False)

@@ -17,7 +17,5 @@ done
 recipe=$1 run=$2
 shift 2
 cards=${CARDS:-8}
-exec msrun --worker_num="$((hosts * cards))" --local_worker_num="$cards" --master_addr="$address" \
-  --master_port="${PORT:-8118}" --node_rank="$node" --log_dir="$run/ranks_of_host_$node" --join=True \
-  --cluster_time_out=600 \
+exec python scripts/launch/ranks.py --hosts "$hosts" --host "$node" --address "$address" --port "${PORT:-8118}" "$cards" \
   scripts/train.py --config "$recipe" --output_path "$run" --device_target Ascend "$@"

@@ -43,6 +43,36 @@ KINDS = (
         exact=True,
     ),
     Kind(
+        "asymmetric_magvit2",
+        {"ch": 8, "ch_mult": (1, 2), "num_res_blocks": 1, "norm_num_groups": 2, "temporal_levels": (0,)},
+        {"encode_tile": 5, "decode_tile": 5, **SMALL_TILES},
+        exact=False,
+    ),
+    Kind(
+        "opensora_vae",
+        {
+            **{"spatial_channels": (8, 16), "spatial_blocks": 1, "spatial_groups": 2, "temporal_channels": 8},
+            **{"temporal_multiples": (1, 2), "temporal_blocks": 1, "temporal_groups": 2, "halved_levels": (0,)},
+        },
+        {"encode_tile": 5, "decode_tile": 5, **SMALL_TILES},
+        exact=False,
+        recipe={"latent_distance_weight": 1.0, "image_identity_weight": 1.0, "kl_weight": 0.0, "clip_kl_weight": 1e-6},
+    ),
+    Kind(
+        "o2_magvit2",
+        {
+            "filters": 8,
+            "channel_multipliers": (1, 2, 2),
+            "num_res_blocks": 1,
+            "temporal_downsample": (True, True),
+            "token_size": 6,
+            "norm_groups": 2,
+        },
+        {"encode_tile": 5, "decode_tile": 5, **SMALL_TILES},
+        exact=True,
+        recipe={"kl_weight": 0.0},
+    ),
+    Kind(
         "toy_tokenizer",
         {},
         {"encode_tile": 5, "decode_tile": 5, **SMALL_TILES},

@@ -46,7 +46,7 @@ def test_a_csv_keeps_its_order_and_may_hold_images_absolute_paths_and_more_colum
     [
         ("", ["empty"]),
         ("video\n", ["no row below"]),
-        ("path,caption\na.mp4,x\n", ["no column 'video'", "path, caption"]),
+        ("name,caption\na.mp4,x\n", ["no column 'video'", "name, caption"]),
         ("\nvideo\na.mp4\n", ["no column 'video'", "empty first line"]),
         ("video,n\na.mp4,1\n,2\nb.mp4,3\n,4\n", ["line 3, 5"]),
         ("n,video\n1,a.mp4\n2\n", ["line 3"]),

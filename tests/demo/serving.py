@@ -11,9 +11,11 @@ from contextlib import contextmanager
 from conftest import ROOT
 
 # Runs the script; every name that is looked up and every address that is connected to, but for this computer's, is
-# noted in a file.
+# noted in a file. Operators one by one wait for each other, as in conftest.py.
 COUNTING = """
 import ipaddress, runpy, socket, sys
+import mindspore
+mindspore.runtime.launch_blocking()
 def note(host):
     try:
         mine = host is None or ipaddress.ip_address(host).is_loopback

@@ -66,7 +66,7 @@ def test_a_folder_that_cannot_be_written_to(files, tmp_path, name):  # noqa: F81
     check_one_line_error(done, "file")
 
 
-@pytest.mark.parametrize("name", ["reconstruct", "encode", "decode", "train"])
+@pytest.mark.parametrize("name", COMMANDS)
 def test_a_folder_that_is_removed_in_between(files, tmp_path, name):  # noqa: F811
     output = tmp_path / "out"
     words = [*map(str, command(files, name, output))]
@@ -75,7 +75,10 @@ def test_a_folder_that_is_removed_in_between(files, tmp_path, name):  # noqa: F8
     process = subprocess.Popen(
         [sys.executable, *words], stderr=subprocess.PIPE, text=True, env={**os.environ, "GLOG_v": "3"}
     )
-    finished = {"reconstruct": "*_recon.mp4", "encode": "clip*.safetensors", "decode": "*.mp4", "train": "last.*"}[name]
+    finished = {
+        **{"reconstruct": "*_recon.mp4", "encode": "clip*.safetensors", "decode": "*.mp4", "train": "last.*"},
+        **{"compare": ".scores/*", "export": ".*.part*"},
+    }[name]
     deadline = time.monotonic() + 120
     while not list(output.glob(finished)) and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.005)

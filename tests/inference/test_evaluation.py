@@ -1,67 +1,27 @@
 """Evaluation of a test set: batches, ranks, what failed, and the files of a report."""
 
 import csv
-import errno
 import json
 import os
 from fractions import Fraction
 
 import numpy as np
 import pytest
-from averages import averaging_session
 from conftest import ROOT, msrun, run
-from media import save_nano, write_clip
+from listed_clips import evaluated, listed_fixture, session_fixture, wrapped_fixture  # noqa: F401, fixtures
+from media import save_nano
 
-from mg.errors import InputError, OutputError
+from mg.errors import InputError
 from mg.inference.clips import find_sources
 from mg.inference.options import Options
 from mg.inference.reconstruct import Saving, reconstruct
 from mg.io.clip import Sampling
-from mg.io.image import read_image, write_image
-from mg.io.video import VideoWriter, probe, read_frames
+from mg.io.image import read_image
+from mg.io.video import probe, read_frames
 from mg.metrics.choose import choose_metrics
 from mg.metrics.metric import PerFrame
 from mg.metrics.psnr import psnr
 from mg.models.session import Session
-
-NAMES = ["b.mp4", "a.mp4", "missing.mp4", "short.mp4", "bad.mp4", "picture.png", "c.mp4", "a.mp4"]
-
-
-@pytest.fixture
-def listed(tmp_path):
-    """Arguments for a list of five good files, one of them twice and one shorter, and two bad ones."""
-    folder = tmp_path / "videos"
-    for seed, (name, count) in enumerate((("a", 9), ("b", 9), ("c", 9), ("short", 5))):
-        still = np.kron(np.random.default_rng(seed).integers(0, 256, (8, 6, 3)), np.ones((4, 4, 1))).astype(np.uint8)
-        frames = [np.ascontiguousarray(np.roll(still, index, 1)[:, :20]) for index in range(count)]
-        write_clip(folder / f"{name}.mp4", frames)
-    write_image(folder / "picture.png", still)
-    (folder / "bad.mp4").write_text("no video")
-    (tmp_path / "list.csv").write_text("\n".join(["video", *NAMES]) + "\n")
-    return {"csv_path": tmp_path / "list.csv", "video_folder": folder}
-
-
-@pytest.fixture(scope="module")
-def session(tmp_path_factory):
-    """A model at work that compiles nothing."""
-    return averaging_session(tmp_path_factory.mktemp("weights") / "nano.safetensors")
-
-
-def evaluated(listed, session, output, code=2, sample=False, batch_size=1, **more):
-    options = Options(Sampling(num_frames=9, image_size=(24, 16)), sample, batch_size=batch_size)
-    assert reconstruct(session, find_sources(output, **listed), output, options, **more) == code
-    return json.loads((output / "metrics.json").read_text())
-
-
-@pytest.fixture
-def wrapped(session, monkeypatch):
-    """Put something around the decoding of tiles for one test."""
-
-    def wrap(function):
-        decode_tile = session.model.decode_tile
-        monkeypatch.setattr(session.model, "decode_tile", lambda *args: function(decode_tile, *args), raising=False)
-
-    return wrap
 
 
 def test_each_good_clip_counts_once_and_each_bad_one_is_named(listed, session, tmp_path):
@@ -142,37 +102,6 @@ def test_what_is_not_finite_in_a_batch_fails_alone(listed, session, wrapped, tmp
     report = evaluated(listed, session, tmp_path / "out", 1, saving=Saving("none"), batch_size=2)
     assert [row["file"] for row in report["clips"]] == ["b.mp4", "c.mp4"]
     assert [(row["file"], "not finite" in row["why"]) for row in report["failed"]] == [("a.mp4", True)]
-
-
-def test_a_full_disk_ends_the_run_and_what_was_finished_is_gone_on_from(listed, session, tmp_path, monkeypatch):
-    listed["csv_path"].write_text("video\npicture.png\nb.mp4\n")
-    whole = evaluated(listed, session, tmp_path / "whole", 0)
-
-    def full(writer):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(VideoWriter, "finish", full)
-        with pytest.raises(OutputError, match=r"out/b_\w+.mp4'.*No space left"):
-            evaluated(listed, session, tmp_path / "out", 0)
-    out = tmp_path / "out"
-    assert sorted(path.name for path in out.iterdir()) == [
-        *(".scores", "picture_recon.png", "picture_sheet.png", "picture_side_by_side.png")
-    ]
-    (out / "picture_recon.png").unlink()
-    resumed = evaluated(listed, session, out, 0, saving=Saving(resume=True))
-    assert not (out / "picture_recon.png").exists()  # it was not computed again
-    assert {**resumed, "run": None} == {**whole, "run": None}
-
-
-def test_a_run_that_is_stopped_leaves_no_report_of_an_earlier_one(listed, session, tmp_path):
-    listed["csv_path"].write_text("video\nb.mp4\n")
-    evaluated(listed, session, tmp_path / "out", 0, saving=Saving("none"))
-    sources = find_sources(tmp_path / "out", **listed)
-    broken = PerFrame("broken", lambda *frames: 1 / 0, "of the test")
-    with pytest.raises(ZeroDivisionError):
-        reconstruct(session, sources, tmp_path / "out", metrics=[broken], saving=Saving("none"))
-    assert not list((tmp_path / "out").iterdir())
 
 
 def test_folders_and_the_image_model_alone(listed, session, wrapped, tmp_path):
@@ -284,27 +213,3 @@ def test_the_stride_takes_every_so_many_th_frame_at_the_rate_that_goes_with_it(l
     assert reconstruct(session, sources, tmp_path / "out", Options(Sampling(stride=2, num_frames=4))) == 0
     info = probe(tmp_path / "out" / "a_recon.mp4")
     assert (info.frames, info.fps) == (4, Fraction(25, 2))
-
-
-def test_an_interruption_keeps_what_is_finished_and_says_so(listed, session, tmp_path, monkeypatch, caplog):
-    listed["csv_path"].write_text("video\npicture.png\nb.mp4\na.mp4\n")
-    whole, out = evaluated(listed, session, tmp_path / "whole", 0), tmp_path / "out"
-    caplog.set_level("INFO", "mg")
-
-    def interrupt(writer):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(VideoWriter, "finish", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            evaluated(listed, session, out, 0)
-    report = json.loads((out / "metrics.json").read_text())
-    assert [row["file"] for row in report["clips"]] == ["picture.png"]
-    assert report["unfinished"] == ["b.mp4", "a.mp4"] and whole["unfinished"] == []
-    assert "the report is partial: 1 of 3 clips" in caplog.text
-    for changes in ({"saving": Saving("none", resume=True)}, {"saving": Saving(resume=True), "sample": True}):
-        with pytest.raises(InputError, match="scores of a run with other"):
-            evaluated(listed, session, out, 0, **changes)
-    resumed = evaluated(listed, session, out, 0, saving=Saving(resume=True))
-    assert {**resumed, "run": None} == {**whole, "run": None}
-    assert sorted(path.name for path in out.iterdir()) == sorted(path.name for path in (tmp_path / "whole").iterdir())

@@ -1,7 +1,9 @@
 """Reads files that were damaged at random, in a process of its own: python damage.py FOLDER SEED COUNT.
 
 Prints a line of JSON for each: file, what was done to it, and what came of it: "error", "same" (all frames as they
-were), "shorter" (those that there are, as they were), "other" (a frame that is not what it was, given as right).
+were, to the last bit), "shorter" (the first ones, as they were), "later" (from a later key frame on, as a recording
+that begins inside a group), "other" (a frame that is not what it was, or not where it was, given as right). Of these,
+"said" is what FFmpeg at its strictest says of the file, "alike" whether its plain decoding gives the same frames.
 """
 
 from __future__ import annotations
@@ -18,15 +20,28 @@ from PIL import Image
 
 from mg.errors import InputError
 from mg.io.by_number import read_frames_at
+from mg.io.cropping import Crop
 from mg.io.image import read_image
+from mg.io.shown import Shown
 from mg.io.video import read_frames
 
 VIDEOS = {"mp4": ("h264", "hevc", "mpeg4", "av1"), "mkv": ("h264", "vp9"), "webm": ("vp8",), "avi": ("mpeg4", "mjpeg")}
 VIDEOS.update(
-    {"ts": ("h264", "mpeg2"), "mpg": ("mpeg2",), "wmv": ("wmv2",), "flv": ("h264", "flv1"), "mov": ("mjpeg",)}
+    {
+        "ts": ("h264", "mpeg2"),
+        "mpg": ("mpeg2",),
+        "wmv": ("wmv2",),
+        "ogv": ("vp8",),
+        "flv": ("h264", "flv1"),
+        "mov": ("mjpeg",),
+    }
 )
+VIDEOS["ogv"] = ("vp8",)
 IMAGES = ("png", "jpg", "webp", "bmp", "tif", "jp2", "tga", "ppm")
-CLOSE = 6.0  # levels in the mean that a frame may differ
+KEY = 12  # number of the second key frame
+STRICTEST = {"err_detect": "crccheck+bitstream+buffer+careful+compliant+aggressive+explode"}
+# Of these, what FFmpeg says is of names and descriptions, not of pictures.
+DESCRIPTIONS = ("metadata", "TagName", "unsupported amf type", "non-existent track")
 
 
 def originals(folder: Path) -> list[Path]:
@@ -66,32 +81,54 @@ def damaged(content: bytes, rng: np.random.Generator) -> tuple[str, bytes]:
     return f"{what} in {where}", bytes(data)
 
 
-def outcome(path: Path, right: list[np.ndarray]) -> str:
-    """See above."""
+def outcome(path: Path, right: list[np.ndarray]) -> dict[str, object]:
+    """What came of it, see above."""
     try:
-        if path.suffix[1:] in IMAGES:
-            return compared([read_image(path)], right)
-        came = compared(list(read_frames(path)), right)
-        by_number = compared(list(read_frames_at(path, [3, 2])), [right[3], right[2]]) if came == "same" else came
-        return came if by_number == came else "other"
+        frames = [read_image(path)] if path.suffix[1:] in IMAGES else list(read_frames(path))
+        came = compared(frames, right)
+        if came == "same" and len(frames) > 3 and not equal(list(read_frames_at(path, [3, 2])), [right[3], right[2]]):
+            came = "other"
     except InputError as error:
         assert str(path) in str(error) and "\n" not in str(error), error
-        return "error"
+        return {"came": "error"}
+    if came != "other" or path.suffix[1:] in IMAGES:
+        return {"came": came}
+    plain, _ = decoded(path, {})
+    return {"came": came, "alike": equal(plain, frames), "said": decoded(path, STRICTEST)[1]}
 
 
 def compared(frames: list[np.ndarray], right: list[np.ndarray]) -> str:
-    """Whether every frame is, in order, one of the right ones."""
-    rest = iter(right)
-    if not all(any(_close(frame, other) for other in rest) for frame in frames):
-        return "other"
-    return "same" if len(frames) == len(right) else "shorter"
+    """Which of the right frames they are."""
+    if equal(frames, right[: len(frames)]):
+        return "same" if len(frames) == len(right) else "shorter"
+    return "later" if equal(frames, right[KEY:]) else "other"
 
 
-def _close(one: np.ndarray, other: np.ndarray) -> bool:
-    return one.shape == other.shape and float(np.abs(one.astype(int) - other).mean()) <= CLOSE
+def equal(frames: list[np.ndarray], others: list[np.ndarray]) -> bool:
+    return len(frames) == len(others) and all(map(np.array_equal, frames, others))
 
 
-def outcomes(folder: Path, seed: int, count: int) -> Iterator[dict[str, str]]:
+def decoded(path: Path, options: dict[str, str]) -> tuple[list[np.ndarray], list[str]]:
+    """What FFmpeg makes of a video by itself, and what it says of its pictures, warnings included."""
+    frames, said = [], []
+    av.logging.set_level(av.logging.WARNING)
+    try:
+        with av.logging.Capture() as logs, av.open(str(path), metadata_errors="replace") as container:
+            stream = max(container.streams.video, key=lambda s: s.width * s.height)
+            stream.thread_type, stream.codec_context.options = "NONE", options
+            for packet in container.demux(stream):
+                pictures = packet.decode()
+                frames += [Shown(path, stream.sample_aspect_ratio, Crop()).rgb(picture) for picture in pictures]
+                said += ["a picture is broken" for picture in pictures if picture.is_corrupt]
+                said += ["a packet is broken"] if packet.is_corrupt else []
+    except (av.error.FFmpegError, InputError) as error:
+        said.append(str(error))
+    finally:
+        av.logging.set_level(None)
+    return frames, said + [text.strip() for _, _, text in logs if not any(word in text for word in DESCRIPTIONS)]
+
+
+def outcomes(folder: Path, seed: int, count: int) -> Iterator[dict[str, object]]:
     files = originals(folder)
     right = {path: [read_image(path)] if path.suffix[1:] in IMAGES else list(read_frames(path)) for path in files}
     for number in range(count):
@@ -101,7 +138,7 @@ def outcomes(folder: Path, seed: int, count: int) -> Iterator[dict[str, str]]:
         path = folder / f"damaged_{number}{source.suffix}"
         path.write_bytes(content)
         print(json.dumps({"begun": number}), flush=True)
-        yield {"number": number, "file": source.name, "what": what, "came": outcome(path, right[source])}
+        yield {"number": number, "file": source.name, "what": what, **outcome(path, right[source])}
         path.unlink()
 
 

@@ -1,7 +1,8 @@
-"""Files damaged at random: an error or frames, never the end of the process.
+"""Files damaged at random: an error or frames, never the end of the process, and nothing wrong that could be known.
 
-Most formats carry no checksum: a picture that was changed and can still be decoded cannot be told from a right one, so
-some come out wrong. docs/inference.md says how many did of 2,000.
+Most formats carry no checksum: where bits are another valid stream, nobody can tell a picture that was changed from a
+right one. That it is so is asked of FFmpeg: such a file is decoded to the same frames by its own straight decoding, and
+at its strictest it says nothing of it, no warning, no mark on a packet or picture. docs/inference.md has the 2,000.
 """
 
 import json
@@ -14,7 +15,7 @@ import pytest
 from conftest import ROOT
 
 SEED, COUNT = 21, 200
-MOST_UNSEEN = 0.1  # share of the files whose damage no decoder sees
+SUMMED = ("image.png", "h264.mkv", "vp9.mkv", "vp8.ogv")  # whose containers have checksums
 
 
 @pytest.mark.slow
@@ -33,5 +34,8 @@ def test_damaged_files_give_frames_or_one_error_and_no_end_of_the_process(tmp_pa
     assert len(rows) == COUNT
     came = Counter(row["came"] for row in rows)
     assert came["error"] > COUNT / 3 and came["same"] > COUNT / 10, came
-    assert came["other"] < MOST_UNSEEN * COUNT, [row for row in rows if row["came"] == "other"]
-    assert not [row for row in rows if row["came"] == "other" and row["file"] == "image.png"]
+    unseen = [row for row in rows if row["came"] == "other"]
+    assert not [row for row in unseen if row["file"] in SUMMED]
+    videos = [row for row in unseen if "said" in row]
+    assert len(videos) > 2
+    assert not [row for row in videos if row["said"] or not row["alike"]]

@@ -121,6 +121,8 @@ def with_pixel_crop(path, left, right, top, bottom):
         grown[place : place + length] = value.to_bytes(length, "big")
     start = video + 1 + 9 - content[video + 1].bit_length()
     grown[start:start] = added
+    checksum = grown.index(b"\xbf\x84", tracks)
+    grown[checksum] = 0xEC  # padding
     path.write_bytes(grown)
     return path
 

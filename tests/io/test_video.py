@@ -272,3 +272,13 @@ mg.io.by_number.read_frames_at({str(path)!r}, [0])
 assert not {{"decord", "mindspore"}} & set(sys.modules)
 """
     assert subprocess.run([sys.executable, "-c", program]).returncode == 0
+
+
+def test_a_process_of_decord_that_hangs_is_ended(tmp_path, monkeypatch):
+    program = tmp_path / "hangs.py"
+    program.write_text("import time; time.sleep(600)")
+    monkeypatch.setattr(decord_process, "__file__", str(program))
+    monkeypatch.setattr(decord_process, "_LONGEST", 0.2)
+    monkeypatch.setattr(decord_process, "_of_thread", threading.local())
+    assert decord_process.read(tmp_path / "a.mp4", [0]) is None
+    assert decord_process._of_thread.process.wait(10) < 0

@@ -6,6 +6,7 @@ import pytest
 from conftest import random_clip
 from mindspore import Tensor, nn, ops
 
+from mg.errors import InputError
 from mg.losses import adversarial
 from mg.models.discriminators import DISCRIMINATORS
 
@@ -68,7 +69,7 @@ def test_running_mean_by_hand_and_over_time():
     assert float(running) == pytest.approx(4.0, abs=0.01)
 
 
-@pytest.fixture(scope="module", params=DISCRIMINATORS)
+@pytest.fixture(scope="module", params=["frame", "clip"])
 def kind(request):
     return request.param
 
@@ -130,6 +131,12 @@ def test_some_steps_of_training_tell_two_kinds_of_clips_apart(kind):
     step = Train(loss, optimizer)
     losses = [float(step(real, fake)) for _ in range(30)]
     assert losses[-1] < 0.5 * losses[0]
+
+
+@pytest.mark.parametrize(("kind", "shape"), [("stylegan2d", (3, 4, 16, 32)), ("stylegan3d", (3, 16, 32, 32))])
+def test_what_is_halved_five_times_must_be_long_enough(kind, shape):
+    with pytest.raises(InputError, match="more than 16"):
+        DISCRIMINATORS[kind](8, shape)
 
 
 class Train(nn.Cell):

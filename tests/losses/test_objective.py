@@ -235,3 +235,16 @@ def test_figures_are_of_the_terms_that_can_be_computed():
     fewer = part.by_name(weights, clip, given)
     assert list(fewer) == ["total", "reconstruction", "squared_error"]
     assert figures["total"] == pytest.approx(fewer["total"] + 2 * figures["kl"], rel=1e-6)
+
+
+def spread(mean):
+    return (mean * mean).mean()
+
+
+@pytest.mark.usefixtures("uncompiled")
+def test_what_is_maximised_is_subtracted():
+    term = Term("spread", ("mean",), "of latents", function=spread, maximised=True, weight=2)
+    config = objective_config((term,))(reconstruction_weight=0.0, perceptual_weight=0.0, kl_weight=0.0)
+    total, terms = evaluate(objective_of(config), outputs(), random_clip(1, 3, 2, 16, 16))
+    assert float(terms["spread"]) > 0
+    assert float(total) == pytest.approx(-2 * float(terms["spread"]))

@@ -94,10 +94,11 @@ def test_what_is_no_state_dict_is_refused(tmp_path, write, state, reason):
         torch_file.read(tmp_path / "x.pth")
 
 
-def test_integers_are_no_weights(tmp_path, write):
-    write(tmp_path / "x.pth", {"count": Laid(np.zeros(1, np.int64), (), ())})
-    with pytest.raises(InputError, match=r"torch\.LongStorage"):
-        torch_file.read(tmp_path / "x.pth")
+def test_whole_numbers_beside_weights_are_left_out(tmp_path, write):
+    state = {"count": Laid(np.full(1, 7, np.int64), (), ()), "weight": Laid(np.ones(4, np.float32), (4,), (1,))}
+    write(tmp_path / "x.pth", state)
+    read = torch_file.read(tmp_path / "x.pth")
+    assert list(read) == ["weight"] and read["weight"].sum() == 4
 
 
 def test_every_truncation_is_an_input_error(tmp_path, write):

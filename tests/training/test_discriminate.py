@@ -5,17 +5,24 @@ import numpy as np
 import pytest
 from conftest import random_clip
 from mindspore import ParameterTuple, Tensor, nn
+from recipes import recipe
 from toy import RATES, Discriminator, batch_of, parts_of
 
 from mg.errors import InputError
 from mg.losses.adversarial import by_clip, gradient_penalty
 from mg.training import checkpoint
+from mg.training.build import Parts
 from mg.training.checkpoint import Progress
 from mg.training.config import AdversarialConfig
 from mg.training.discriminate import R1Gradients
 from mg.training.learn import Learner
 
 SHAPE = (2, 3, 3, 6, 5)
+
+
+def learn(adversary, number, pairs):
+    """A step of the discriminator alone, which knows no terms of an objective where its weight is constant."""
+    return adversary.learn(number, pairs, Tensor(np.zeros(1, np.float32)), Tensor(RATES.discriminator, ms.float32))
 
 
 def test_the_weight_is_adaptive_or_constant_from_its_start_on():
@@ -65,21 +72,37 @@ def test_gradients_of_r1_against_finite_differences():
 
 def test_r1_comes_every_so_many_steps_and_is_in_the_gradients():
     settings = {"disc_loss": "non_saturating", "disc_weight_mode": "constant", "disc_weight": 1e-3}
-    learner, without = Learner(parts_of(r1_weight=2.0, r1_interval=3, **settings)), Learner(parts_of(**settings))
-    losses = []
+    judge, without = (parts_of(**r1, **settings).adversary for r1 in ({"r1_weight": 2.0, "r1_interval": 3}, {}))
+    losses, pair = [], (batch_of(2).clip, batch_of(2, seed=5).clip)
     for number in range(30):
-        figures, _ = learner.step(number, [batch_of(2)], RATES)
+        figures, _ = learn(judge, number, [pair])
         assert ("r1" in figures) == (number % 3 == 0)
         losses.append(figures["discriminator"])
         if number == 0:
-            without.step(number, [batch_of(2)], RATES)
+            learn(without, number, [pair])
             assert figures["r1"] > 0
-            pairs = zip(learner.adversary.trained, without.adversary.trained)
+            pairs = zip(judge.trained, without.trained)
             assert all((a.asnumpy() != b.asnumpy()).any() for a, b in list(pairs)[:3])
     assert losses[-1] < losses[0]
 
 
-def test_lecam_decays_as_told_once_a_step_and_goes_on_after_a_checkpoint(tmp_path):
+def test_r1_of_micro_batches_is_that_of_one_batch():
+    settings = {"r1_weight": 2.0, "r1_interval": 1, "disc_weight_mode": "constant"}
+    whole, parts = (parts_of(0, count, **settings).adversary for count in (1, 4))
+    real, fake = batch_of(4).clip, batch_of(4, seed=5).clip
+    one, _ = learn(whole, 0, [(real, fake)])
+    four, _ = learn(parts, 0, [(real[i : i + 1], fake[i : i + 1]) for i in range(4)])
+    assert one["r1"] > 0 and four == pytest.approx(one, rel=2e-5)
+    for a, b in zip(whole.parameters(), parts.parameters()):
+        np.testing.assert_allclose(b.asnumpy(), a.asnumpy(), rtol=1e-5, atol=1e-6, err_msg=a.name)
+
+
+def test_r1_is_refused_where_it_would_do_nothing(tmp_path, uncompiled):
+    with pytest.raises(InputError, match=r"r1_weight=1\.0 does nothing in mode pynative"):
+        Parts(recipe(tmp_path, disc_weight=0.5, r1_weight=1.0))
+
+
+def test_lecam_decays_as_told_once_a_step_and_goes_on_after_a_checkpoint(tmp_path, uncompiled):
     settings = {"lecam_weight": 0.3, "lecam_decay": 0.75, "disc_weight_mode": "constant"}
     parts, again = parts_of(**settings), parts_of(**settings)
     tensors, other = ({p.name: p for p in (one.forward.gain, *one.adversary.parameters())} for one in (parts, again))

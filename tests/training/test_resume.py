@@ -72,7 +72,7 @@ def test_three_steps_and_three_more_are_six(tmp_path, make, changes):
             np.testing.assert_array_equal(averaged[name], last[f"ema.{name}"])
 
 
-def test_what_cannot_be_resumed_is_refused(tmp_path):
+def test_what_cannot_be_resumed_is_refused(tmp_path, uncompiled):
     folder = tmp_path / "run"
     with pytest.raises(InputError, match="no checkpoint"):
         train(toy_recipe(tmp_path), folder, resume=True)
@@ -94,7 +94,7 @@ def test_what_cannot_be_resumed_is_refused(tmp_path):
         train(toy_recipe(tmp_path), folder, resume=True)
 
 
-def test_a_full_disk_ends_the_run_and_leaves_the_last_checkpoint_whole(tmp_path, monkeypatch):
+def test_a_full_disk_ends_the_run_and_leaves_the_last_checkpoint_whole(tmp_path, monkeypatch, uncompiled):
     folder = tmp_path / "run"
     real = checkpoint.weights.save_file
 
@@ -124,8 +124,8 @@ cli.run_script(train.main)
 """
 
 
-def test_sigterm_saves_and_the_run_goes_on_from_there(tmp_path):
-    chosen = toy_recipe(tmp_path, max_steps=100000, checkpoint_interval=100000)
+def test_sigterm_saves_and_the_run_goes_on_from_there(tmp_path, uncompiled):
+    chosen = toy_recipe(tmp_path, max_steps=100000, checkpoint_interval=100000, mode="pynative")
     write_recipe(tmp_path / "recipe.yaml", chosen.as_mapping())
     (tmp_path / "toy_train.py").write_text(SCRIPT)
     command = [sys.executable, tmp_path / "toy_train.py", "--config", tmp_path / "recipe.yaml", "--output_path"]

@@ -6,9 +6,9 @@ the rate of MindSpore's own fp32 matrix product of 2048x2048, the median of prod
 process (its matrices are 50 MB of the peak). The model is a TAE of its default sizes with seeded random weights, unless
 --ckpt_path, or --model and --model_config say otherwise. Let nothing else run on the machine.
 
---peer      the same layers and weights of a TAE in PyTorch eager, in its default memory layout (plain), in the faster
-            one that has to be asked for (channels_last), or in both if neither is named: run and run alternate, results
-            must agree
+--peer      the same layers and weights in PyTorch eager (a TAE; encode and decode of an Open-Sora VAE), in its default
+            memory layout (plain), in the faster one that has to be asked for (channels_last), or in both if neither is
+            named: run and run alternate, results must agree
 --profile   time of every operator, to <output_path>.<part>.csv
 --growth    untiled over 8 to 32 frames of 64x64 and 64 to 192 pixels at 8 frames, with fitted exponents; tiled, in
             windows of two latent frames of 64x64, the time of a window with 8 to 64 windows
@@ -24,6 +24,7 @@ import json
 import os
 import platform
 import tempfile
+from collections.abc import Sequence
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -48,8 +49,12 @@ from mg.rows import measured_rows
 
 LOAD = os.getloadavg()[0]  # what else runs here makes figures worthless
 PARTS = ("encode", "decode", "train")
-PEER_FAMILY = "tae"  # of torch_tae.py
-PEER_CONVENTIONS = {"norm_statistics": "frame", "downsample_padding": "end", "upsample_padding": "replicate"}
+# What torch_tae.py and torch_opensora_vae.py can do: parts, and what a model's configuration must say.
+PEER_PARTS = {"tae": PARTS, "opensora_vae": ("encode", "decode")}
+PEER_CONVENTIONS = {
+    "tae": {"norm_statistics": "frame", "downsample_padding": "end", "upsample_padding": "replicate"},
+    "opensora_vae": {},
+}
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -104,11 +109,14 @@ def check_peer(args: argparse.Namespace) -> None:
         raise InputError("--peer compares whole clips in fp32 on a CPU; leave --use_tile, --dtype, --device_target out")
 
 
-def check_peers_model(model: Autoencoder, size: list[int]) -> None:
+def check_peers_model(model: Autoencoder, size: list[int], parts: Sequence[str] = ()) -> None:
     """Refuse what the peers do not do."""
-    if model.family != PEER_FAMILY:
-        raise InputError(f"--peer is a model of the family {PEER_FAMILY}, not {model.family}; leave it out")
-    for field, value in PEER_CONVENTIONS.items():
+    if model.family not in PEER_PARTS:
+        raise InputError(f"--peer is a model of the family {' or '.join(PEER_PARTS)}, not {model.family}; leave it out")
+    missing = [part for part in parts if part not in PEER_PARTS[model.family]]
+    if missing:
+        raise InputError(f"--peer has no {missing[0]} for the family {model.family}; name other parts with --part")
+    for field, value in PEER_CONVENTIONS[model.family].items():
         if model.config[field] != value:
             raise InputError(f"--peer knows {field}={value} only; leave it out for this model")
     wrong = [side for side in size if side % model.space_compression]
@@ -185,7 +193,7 @@ def main(arguments: list[str] | None = None) -> None:
     model = given_model(args, **cli.given_flags(args, Tiles))
     check_clips(model, [*(args.frames or []), *args.memory_frames], args.size or [])
     if args.peer:
-        check_peers_model(model, args.size or [])
+        check_peers_model(model, args.size or [], args.part)
     if args.ckpt_path is None:
         randomise(model)
     rows = {"parts": [], "growth": [], "memory": []}

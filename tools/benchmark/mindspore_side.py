@@ -111,7 +111,7 @@ def profiled(run: Run, folder: str) -> dict[str, list[dict]]:
 
 def build(case: Case):
     """What is measured, and the commands "matmul" and "profile"."""
-    runtime.setup(case.setup.device_target)
+    runtime.setup(case.setup.device_target, dtype=case.setup.dtype)
     rate = MatMulRate()
     run = {"encode": encode, "decode": decode, "train": train}[case.part](case)
     return run, {"matmul": rate, "profile": lambda folder: profiled(run, folder)}

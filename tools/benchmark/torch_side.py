@@ -1,4 +1,4 @@
-"""A peer's side of benchmark.py, which starts it: a plain PyTorch TAE in a process without MindSpore."""
+"""A peer's side of benchmark.py, which starts it: a plain PyTorch model in a process without MindSpore."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
+from torch_opensora_vae import OpenSoraVAE
 from torch_tae import TAE
 
+PEERS = {"tae": TAE, "opensora_vae": OpenSoraVAE}
 RATE, WEIGHT_DECAY, MAX_NORM, KL_WEIGHT = 1e-5, 0.01, 1.0, 1e-6  # as mg/training/config.py and mg/losses/objective.py
 
 
-def empty(case: Case) -> TAE:
+def empty(case: Case) -> torch.nn.Module:
     """The model without memory for its weights."""
     with torch.device("meta"):
-        return TAE(case.setup.config)
+        return PEERS[case.setup.family](case.setup.config)
 
 
-def load(case: Case) -> TAE:
+def load(case: Case) -> torch.nn.Module:
     """The weights of the file, every one of them, in the memory layout that the case asks for."""
     tae = empty(case)
     tae.load_state_dict(load_file(case.setup.weights), strict=True, assign=True)
@@ -64,7 +66,7 @@ def train(case: Case) -> Run:
     return step
 
 
-def loss(tae: TAE, clip: Tensor, noise: Tensor) -> Tensor:
+def loss(tae: torch.nn.Module, clip: Tensor, noise: Tensor) -> Tensor:
     """The terms of mg/losses/reconstruction.py and mg/losses/kl.py."""
     mean, logvar = tae.encoder(clip)
     decoded = tae.decoder(mean + torch.exp(0.5 * logvar) * noise)

@@ -69,7 +69,7 @@ def export(network: nn.Cell, example: Tensor, path: Path) -> str:
 
 def main() -> None:
     args = parse_args()
-    runtime.setup(args.device_target)
+    runtime.setup(args.device_target, dtype=args.dtype)
     folder, model = Path(args.output_path), families.load(args.ckpt_path, args.dtype)
     check_shape(args, model.min_size)
     about = {

@@ -10,6 +10,7 @@ from typing import Any
 from mg import config
 from mg.config import setting
 from mg.errors import InputError
+from mg.models.factors import check_factors
 
 _SIZES = (1, 8192)
 _MOST_LEVELS = 12  # the largest frames would be 8 latent pixels wide
@@ -44,18 +45,7 @@ class ImageVAEConfig:
                 f"norm_num_groups={self.norm_num_groups} must divide the channels of every level, but does not divide "
                 f"{odd[0]}; change it or block_out_channels"
             )
-        for name in ("scaling_factor", "shift_factor"):
-            self._check_factor(name, getattr(self, name))
-
-    def _check_factor(self, name: str, value: float | tuple[float, ...]) -> None:
-        several = isinstance(value, tuple)
-        if several and len(value) != self.latent_channels:
-            raise InputError(
-                f"{name} has {len(value)} numbers, but must be one number, or one for each of the "
-                f"{self.latent_channels} latent channels; correct it"
-            )
-        if name == "scaling_factor" and 0 in (value if several else (value,)):
-            raise InputError(f"scaling_factor={value} must not be zero: latents could not be unscaled; correct it")
+        check_factors(self.scaling_factor, self.shift_factor, self.latent_channels)
 
     @property
     def space_compression(self) -> int:

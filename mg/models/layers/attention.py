@@ -1,4 +1,4 @@
-"""Single-head self-attention over the pixels of a frame and over the frames of a pixel."""
+"""Single-head self-attention over the pixels of a frame, over the frames of a pixel, and over all pixels before."""
 
 from __future__ import annotations
 
@@ -56,6 +56,41 @@ class Attend(nn.Cell):
         return ops.concat(outputs, 1) if len(outputs) > 1 else outputs[0]
 
 
+class AttendBefore(nn.Cell):
+    """Attention of (N, L, C) in which a token sees itself and those before it, a block of queries at a time.
+
+    Each block is computed against the keys up to its end and no more: all scores together would be L x L.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.scores = ops.BatchMatMul(transpose_b=True)
+        self.mix = ops.BatchMatMul()
+
+    def construct(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        count, length, channels = query.shape
+        query = query * channels**-0.5
+        block = max(1, min(length, MAX_SCORES // (count * length)))
+        outputs = []
+        for start in range(0, length, block):
+            stop = min(start + block, length)
+            queries = query[:, start:stop]
+            if outputs:  # one block after the other, or all their scores would be held at once
+                queries = ops.depend(queries, outputs[-1])
+            scores = self.scores(queries, key[:, start:stop]).astype(mstype.float32) + _not_after(stop - start)
+            if start:
+                scores = ops.concat((self.scores(queries, key[:, :start]).astype(mstype.float32), scores), 2)
+            weights = ops.softmax(scores, -1).astype(value.dtype)
+            outputs.append(self.mix(weights, value[:, :stop]))
+        return ops.concat(outputs, 1) if len(outputs) > 1 else outputs[0]
+
+
+@ops.constexpr
+def _not_after(length: int) -> Tensor:
+    """(length, length) fp32: 0 where a key comes no later than its query, else next to minus infinity."""
+    return Tensor(np.triu(np.full((length, length), -1e30, np.float32), 1))
+
+
 class SpatialAttention(nn.Cell):
     """x + attention over the pixels of every frame.  (B, T, C, H, W), same shape out."""
 
@@ -97,3 +132,27 @@ class TemporalAttention(nn.Cell):
         tokens = to_pixels(self.norm(x))
         tokens = self.attend(self.query(tokens), self.key(tokens), self.value(tokens))
         return x + from_pixels(self.projection(tokens), batch, height, width)
+
+
+class CausalAttention(nn.Cell):
+    """x + attention over all pixels of a clip in raster order: none sees later ones, of its own frame neither.
+
+    (B, T, C, H, W), same shape out. The norm's statistics are the whole clip's.
+    """
+
+    def __init__(self, channels: int, groups: int):
+        super().__init__()
+        self.norm = GroupNorm(groups, channels, "clip")
+        self.query = Linear(channels)
+        self.key = Linear(channels)
+        self.value = Linear(channels)
+        self.attend = AttendBefore()
+        self.projection = Linear(channels)
+
+    def construct(self, x: Tensor) -> Tensor:
+        batch, frames, channels, height, width = x.shape
+        tokens = self.norm(x).reshape(batch * frames, channels, height * width).transpose(0, 2, 1)
+        tokens = tokens.reshape(batch, frames * height * width, channels)
+        tokens = self.attend(self.query(tokens), self.key(tokens), self.value(tokens))
+        tokens = self.projection(tokens).reshape(batch * frames, height * width, channels)
+        return x + tokens.transpose(0, 2, 1).reshape(x.shape)

@@ -21,7 +21,7 @@ _ADDED = np.asarray([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]], np.float32
 class Conv2d(nn.Cell):
     """2D convolution of (N, C, H, W).
 
-    kernel, stride: (height, width). padding: zeros added at (top, bottom, left, right).
+    kernel, stride: (height, width). padding: zeros added at (top, bottom, left, right). bias: whether there is one.
     """
 
     def __init__(
@@ -31,16 +31,21 @@ class Conv2d(nn.Cell):
         kernel: tuple[int, int],
         stride: tuple[int, int] = (1, 1),
         padding: tuple[int, int, int, int] = (0, 0, 0, 0),
+        bias: bool = True,
     ):
         super().__init__()
         shape = (out_channels, in_channels, *kernel)
         self.weight = Parameter(initializer(HeUniform(5**0.5), shape, mstype.float32))  # PyTorch's default start
-        self.bias = Parameter(initializer("zeros", (out_channels,), mstype.float32))
+        self.bias = Parameter(initializer("zeros", (out_channels,), mstype.float32)) if bias else None
         self.conv = ops.Conv2D(out_channels, kernel, pad_mode="pad", pad=padding, stride=stride)
         self.bias_add = ops.BiasAdd()
 
     def construct(self, x: Tensor) -> Tensor:
-        return self.add_bias(self.without_bias(x), self.bias)
+        return self.convolve(x)
+
+    def convolve(self, x: Tensor) -> Tensor:
+        x = self.without_bias(x)
+        return x if self.bias is None else self.add_bias(x, self.bias)
 
     def without_bias(self, x: Tensor) -> Tensor:
         return self.conv(x, self.weight.astype(x.dtype))
@@ -59,12 +64,13 @@ class SpatialConv(Conv2d):
         kernel: int = 3,
         stride: int = 1,
         padding: tuple[int, int, int, int] | None = None,
+        bias: bool = True,
     ):
         same = (kernel // 2,) * 4
-        super().__init__(in_channels, out_channels, (kernel, kernel), (stride, stride), padding or same)
+        super().__init__(in_channels, out_channels, (kernel, kernel), (stride, stride), padding or same, bias)
 
     def construct(self, x: Tensor) -> Tensor:
-        return from_frames(super().construct(to_frames(x)), x.shape[0])
+        return from_frames(self.convolve(to_frames(x)), x.shape[0])
 
 
 class TemporalConv(Conv2d):

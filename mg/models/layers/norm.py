@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
 from mindspore import dtype as mstype
-from mindspore.common.initializer import initializer
 
 from mg import runtime
 from mg.models.layers.by_device import AddToRows, NormOfRows, ScaleAndShiftRows
@@ -14,18 +14,19 @@ class GroupNorm(nn.Cell):
     """GroupNorm of (B, T, C, H, W) with the statistics of each frame, or of the whole clip.
 
     statistics: "frame" (over a frame's H, W and the group's channels) or "clip" (over T as well).
+    affine: whether each channel has a weight and a bias of its own.
     With `of_first`, the whole batch is normalised by the statistics of its first clip; see `twin_with_reference`.
     Computes in fp32 whatever the type of its input, and returns that type.
     """
 
-    def __init__(self, groups: int, channels: int, statistics: str = "frame", eps: float = 1e-6):
+    def __init__(self, groups: int, channels: int, statistics: str = "frame", eps: float = 1e-6, affine: bool = True):
         super().__init__()
         self.groups = groups
         self.per_clip = statistics == "clip"
         self.of_first = False
         self.eps = eps
-        self.weight = Parameter(initializer("ones", (channels,), mstype.float32))
-        self.bias = Parameter(initializer("zeros", (channels,), mstype.float32))
+        start = Tensor(np.ones(channels, np.float32)), Tensor(np.zeros(channels, np.float32))
+        self.weight, self.bias = map(Parameter, start) if affine else start
         self.add = AddToRows()
         self.scale_and_shift = ScaleAndShiftRows()
         self.of_rows = NormOfRows(groups, eps, self.per_clip)

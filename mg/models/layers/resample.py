@@ -6,6 +6,7 @@ same but for rounding: see Phase and DoublingConv in mg.models.layers.conv.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from mindspore import Tensor, nn, ops
@@ -50,9 +51,9 @@ class SpatialUpsample(nn.Cell):
 
     def construct(self, x: Tensor) -> Tensor:
         if self.training:
-            return self.conv(_interleave((x, x, x, x)))
+            return self.conv(interleave((x, x, x, x)))
         phases = [phase(to_frames(x), self.conv.weight, self.conv.bias) for phase in self.phases]
-        return _interleave([phase.reshape(x.shape) for phase in phases])
+        return interleave([phase.reshape(x.shape) for phase in phases])
 
 
 class TemporalUpsample(nn.Cell):
@@ -70,16 +71,53 @@ class TemporalUpsample(nn.Cell):
         self.doubling = DoublingConv(channels, self.zeros)
 
     def construct(self, x: Tensor) -> Tensor:
-        batch, frames, channels, height, width = x.shape
-        if frames == 1 and not self.zeros:
+        if x.shape[1] == 1 and not self.zeros:
             return self.conv(x)
         if self.training:
-            x = x.reshape(batch * frames, 1, channels, height * width)
-            return self.conv(ops.concat((x, x), 1).reshape(batch, 2 * frames, channels, height, width))
+            return self.conv(repeat_frames(x, 2))
         return self.doubling(x, self.conv.weight, self.conv.bias)
 
 
-def _interleave(phases: Sequence[Tensor]) -> Tensor:
+def depth_to_space(x: Tensor, over_time: int) -> Tensor:
+    """(B, T, over_time * 4 * C, H, W) -> (B, T * over_time, C, 2H, 2W), of channels in that order: C changes fastest.
+
+    The first axis of the channels goes to time, the next two to rows and columns.
+    """
+    batch, frames, channels, height, width = x.shape
+    x = x.reshape(batch, frames * over_time, channels // over_time, height, width)
+    return interleave(ops.split(x, channels // over_time // 4, 2))
+
+
+def repeated(x: Tensor) -> Tensor:
+    """Every frame, row and column twice.  (B, T, C, H, W) -> (B, 2T, C, 2H, 2W)."""
+    return repeat_frames(interleave((x, x, x, x)), 2)
+
+
+def repeat_frames(x: Tensor, times: int) -> Tensor:
+    """(B, T, C, H, W) -> (B, T * times, C, H, W): every frame so many times in a row."""
+    batch, frames, channels, height, width = x.shape
+    if times == 1:
+        return x
+    x = x.reshape(batch * frames, 1, channels, height * width)
+    return ops.concat([x] * times, 1).reshape(batch, times * frames, channels, height, width)
+
+
+def blur_and_halve(x: Tensor, axis: int) -> Tensor:
+    """Every second sample of an axis, from the first on, of [1, 2, 1] / 4 over it; ends are reflected.
+
+    n samples become ceil(n / 2). Made of reshapes and slices: gradients of gradients are as cheap.  Zhang (arXiv
+    1904.11486), with a kernel of three.
+    """
+    length, shape = x.shape[axis], x.shape
+    x = x.reshape(-1, length, math.prod(shape[axis + 1 :]))
+    if length % 2:
+        x = ops.concat((x, x[:, length - 2 : length - 1]), 1)
+    even, odd = ops.unstack(x.reshape(x.shape[0], -1, 2, x.shape[2]), 2)
+    before = odd if length <= 2 else ops.concat((odd[:, :1], odd[:, :-1]), 1)  # a slice of nothing has no gradient
+    return (0.5 * even + 0.25 * (before + odd)).reshape(*shape[:axis], -1, *shape[axis + 1 :])
+
+
+def interleave(phases: Sequence[Tensor]) -> Tensor:
     """Four (B, T, C, H, W), of upper and lower rows and in them of left and right columns -> (B, T, C, 2H, 2W)."""
     batch, frames, channels, height, width = phases[0].shape
     rows = (batch * frames, channels * height, 1, 2 * width)

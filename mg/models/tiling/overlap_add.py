@@ -20,12 +20,16 @@ class _Unit:
 
 @dataclass(frozen=True)
 class Spot:
-    """Where a tile lies: clips of the batch, rows and columns of all (in samples), and the weights (h, w) inside it."""
+    """Where a tile lies: clips of the batch, rows and columns of all (in samples), and the weights (h, w) inside it.
+
+    inner: the rows and columns of the tile that count.
+    """
 
     clips: slice
     rows: slice
     columns: slice
     weights: np.ndarray
+    inner: tuple[slice, slice] = (slice(None), slice(None))
 
 
 class OverlapAdd:
@@ -60,8 +64,9 @@ class OverlapAdd:
                 batch, height, width = size
                 unit.sums = np.zeros((batch, tile.shape[1], unit.stop - unit.start, height, width), np.float32)
             part = unit.sums[spot.clips, :, inside, spot.rows, spot.columns]
+            rows, columns = spot.inner
             for index, sample in enumerate(range(here.start, here.stop)):  # all at once would be one buffer more
-                part[:, :, index] += tile[:, :, sample] * (weights[sample] * spot.weights)
+                part[:, :, index] += tile[:, :, sample, rows, columns] * (weights[sample] * spot.weights)
 
     def take(self, stop: int) -> Iterator[np.ndarray]:
         """Hand the units over that end at or before `stop`."""

@@ -12,9 +12,11 @@ import numpy as np
 
 from mg.errors import InputError
 from mg.models.tiling.overlap_add import OverlapAdd
+from mg.models.tiling.paste import PastedSlices
 from mg.models.tiling.space import SpaceTiles
 from mg.models.tiling.tiles import Codec, Tiles
-from mg.models.tiling.time import Timeline
+from mg.models.tiling.time import Timeline, Window
+from mg.progress import say
 
 
 def encode_stream(codec: Codec, tiles: Tiles, clips: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
@@ -43,9 +45,10 @@ def decode_stream(
 
 def _walk(codec: Codec, tiles: Tiles, timeline: Timeline, samples: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     """Window after window: its tiles through the model, added up with what they overlap, and out what is finished."""
+    cut = PastedSlices if tiles.spatial_mode == "paste" else SpaceTiles
     space, sums, states = None, OverlapAdd(), {}
     for window, held in timeline.cut(samples):
-        space = space or SpaceTiles(tiles, codec.space_compression, timeline.encoding, held[0].shape)
+        space = space or cut(tiles, codec.space_compression, timeline.encoding, held[0].shape)
         weights, ramp = window.weights(tiles.time_blend)
         sums.extend(window.edges)
         sums.scale(window.out[0] + window.dropped, 1 - ramp)
@@ -59,7 +62,14 @@ def _walk(codec: Codec, tiles: Tiles, timeline: Timeline, samples: Iterable[np.n
             for spot, result in zip(batch.spots, np.split(results, len(results) // batch.clips)):
                 sums.add(window.out[0], weights, space.size, spot, result)
             del batch, results, result  # or they are held while the next tiles are computed
+            say(_at(window, timeline.encoding, number + 1))
         yield from sums.take(window.done)
+
+
+def _at(window: Window, encoding: bool, tiles: int) -> str:
+    """What was computed last, in words."""
+    first, stop = window.into if encoding else window.out
+    return f"{'encoding' if encoding else 'decoding'} frames {first} to {stop - 1}, tile {tiles}"
 
 
 def _singles(pieces: Iterable[np.ndarray], unit: int) -> Iterator[np.ndarray]:

@@ -12,7 +12,9 @@ from mg.config import check, setting
 from mg.errors import InputError
 from mg.models.tiling.plan import BLENDS, check_multiple, check_tile
 
-TIME_MODES = ("blend", "restart", "carry")
+TIME_MODES = ("blend", "restart", "carry", "whole")
+SPATIAL_MODES = ("blend", "paste")
+ENDLESS = 2**30  # frames: longer than any clip
 
 
 class Codec(Protocol):
@@ -56,6 +58,10 @@ class Tiles:
 
     What is larger than a tile is computed in tiles, one after the other, and blended. Families have defaults of their
     own. With context, latents hardly depend on where windows end.
+
+    spatial_mode paste: slices instead of tiles, laid side by side. For each side of a frame the size is chosen, of
+    max_size, max_size - divide, ... min_size, that leaves least of it, which is cropped away; around the frame lie
+    zeros, and a slice is encoded with a quarter of its side more on each side. Latents likewise, in whole parts.
     """
 
     encode_tile: int = setting(32, "length of an encoded window", least=1, unit="frames")
@@ -70,6 +76,12 @@ class Tiles:
     time_blend: str = setting("cosine", "how weights change over what two windows share", choices=BLENDS)
     spatial_blend: str = setting("cosine", "how weights change over what two tiles share", choices=BLENDS)
     shared_statistics: bool = setting(False, "normalise all tiles of a frame by a sample of the whole frame")
+    spatial_mode: str = setting("blend", "tiles that overlap, or slices, see above", choices=SPATIAL_MODES)
+    max_size: int = setting(512, "largest slice", least=1, unit="pixels")
+    min_size: int = setting(320, "smallest slice", least=1, unit="pixels")
+    divide: int = setting(32, "from one size of slices to the next", least=1, unit="pixels")
+    max_latent_size: int = setting(64, "largest slice that is decoded", least=1, unit="latents")
+    min_latent_size: int = setting(32, "smallest slice that is decoded", least=1, unit="latents")
 
     __post_init__ = check
 
@@ -80,18 +92,59 @@ class Tiles:
                 f"time_mode={self.time_mode} is not right for this model; use one of {', '.join(codec.time_modes)}"
             )
         first, step, side = codec.window_frames(1), codec.time_compression, codec.space_compression
+        if self.separate and first == step:
+            first = step = 1  # windows that are clips of their own are of any length, as clips are
         check_tile("encode_tile", self.encode_tile, self.encode_overlap, first, step)
         check_tile("decode_tile", self.decode_tile, self.decode_overlap, first, step)
         check_tile("spatial_tile", self.spatial_tile, self.spatial_overlap, side, side)
-        check_multiple("encode_context", self.encode_context, 0, step)
+        check_multiple("encode_context", self.encode_context, 0, codec.time_compression)
         shared = [field for field in ("encode_overlap", "encode_context", "decode_overlap") if getattr(self, field)]
         if self.time_mode != "blend" and shared:
             raise InputError(
                 f"{shared[0]}={getattr(self, shared[0])}, but with time_mode={self.time_mode} windows share nothing; "
                 f"set {' and '.join(shared)} to 0"
             )
+        if self.time_mode == "restart" and self.encode_tile != self.decode_tile:
+            raise InputError(
+                f"encode_tile={self.encode_tile} and decode_tile={self.decode_tile} must be one number with "
+                "time_mode=restart: a window is decoded as it was encoded; set both"
+            )
+        if self.spatial_mode == "paste":
+            self._fit_slices(4 * side)
         if self.time_mode == "carry" and self.shared_statistics:
             raise InputError("shared_statistics=True needs another time_mode than carry; leave one of them out")
+
+    def _fit_slices(self, unit: int) -> None:
+        """A quarter of a slice must be whole latents."""
+        for name in ("max_size", "divide"):
+            check_multiple(name, getattr(self, name), 1, unit)
+        for largest, smallest in (("max_size", "min_size"), ("max_latent_size", "min_latent_size")):
+            if getattr(self, smallest) > getattr(self, largest):
+                raise InputError(f"{smallest}={getattr(self, smallest)} is more than {largest}; lower it")
+        if self.shared_statistics:
+            raise InputError("shared_statistics=True is of tiles; leave it or spatial_mode=paste out")
+
+    @property
+    def separate(self) -> bool:
+        """Whether windows over time are clips of their own: what they become depends on where they end."""
+        return self.time_mode in ("restart", "whole")
+
+    @property
+    def windows(self) -> dict[str, Any]:
+        """The fields that say where windows end which are clips of their own; empty where windows are none."""
+        if not self.separate:
+            return {}
+        return {"time_mode": self.time_mode, "encode_tile": self.encode_tile, "decode_tile": self.decode_tile}
+
+    @property
+    def encode_window(self) -> int:
+        """How many frames are encoded in one at most, without context."""
+        return ENDLESS if self.time_mode == "whole" else self.encode_tile
+
+    @property
+    def decode_window(self) -> int:
+        """How many frames are decoded in one at most."""
+        return ENDLESS if self.time_mode == "whole" else self.decode_tile
 
     def but(self, **sizes: Any) -> Tiles:
         """The same with other values for some fields. Raises InputError for a name that is no field."""

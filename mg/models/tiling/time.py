@@ -45,6 +45,7 @@ class Timeline:
     earlier, so that all have one length and real frames only. Each is a clip of its own to the model, and ends where a
     latent frame does. So a clip of no more than a tile with its context is one window.
     restart: windows of so many frames that know nothing of each other, the last one as long as what is left.
+    whole: one window, however long the clip is, which is held until it ends.
     carry: windows follow each other, and the model's state goes along.
 
     encoding: frames come in and latent frames go out; else the other way round. frames: says how many the whole clip
@@ -52,9 +53,10 @@ class Timeline:
     """
 
     def __init__(self, codec: Codec, tiles: Tiles, encoding: bool, frames: Callable[[], int] | None = None):
-        self.codec, self.encoding, self.frames, self.mode = codec, encoding, frames, tiles.time_mode
+        self.codec, self.encoding, self.frames = codec, encoding, frames
+        self.mode, self.separate = tiles.time_mode, tiles.separate
         name = "encode" if encoding else "decode"
-        self.tile_frames = getattr(tiles, f"{name}_tile")
+        self.tile_frames = getattr(tiles, f"{name}_window")
         self.tile = codec.window_latents(self.tile_frames)
         self.overlap = tiles.in_latents(codec, getattr(tiles, f"{name}_overlap"))
         self.context = tiles.in_latents(codec, tiles.encode_context) if encoding else 0
@@ -98,10 +100,10 @@ class Timeline:
         if end is not None and number and self.mode == "blend":
             first, stop = kept - (stop - first), kept
         into, out = (self._span(first, stop, encoding) for encoding in (self.encoding, not self.encoding))
-        if end is not None and (self.mode == "restart" or not number):
-            filled = self.codec.filled(end) if self.encoding and self.mode == "blend" else end
-            into, out = (into[0], filled), (out[0], self._out(kept))
-        if self.mode == "restart":
+        if end is not None and (self.separate or not number):
+            filled = self.codec.filled(end - into[0]) if self.encoding and self.mode != "carry" else end - into[0]
+            into, out = (into[0], into[0] + filled), (out[0], self._out(kept))
+        if self.separate:
             if end is not None and self.frames is not None:
                 out = (out[0], min(out[1], self.frames()))
             edges = out
@@ -121,7 +123,7 @@ class Timeline:
 
     def _begins(self, latent: int) -> int:
         """The frame where a latent frame begins."""
-        if self.mode != "restart":
+        if not self.separate:
             return self.codec.window_frames(latent)
         windows, rest = divmod(latent, self.tile)
         return windows * self.tile_frames + min(self.codec.window_frames(rest), self.tile_frames)
@@ -134,6 +136,6 @@ class Timeline:
         """Latent frames of a stream of so many samples, of which the last are in window `number`."""
         if not self.encoding:
             return end
-        if self.mode == "restart":
+        if self.separate:
             return number * self.tile + self.codec.window_latents(end - number * self.tile_frames)
         return self.codec.window_latents(end)

@@ -12,7 +12,13 @@ from mg.models.layers.conv import Conv2_5d, SpatialConv, TemporalConv
 from mg.models.layers.folds import channels_first, frames_first, from_pixels, to_pixels
 from mg.models.layers.norm import GroupNorm
 from mg.models.layers.pad import pad_to_multiple, replicate_pad, zero_pad
-from mg.models.layers.resample import SpatialUpsample, TemporalDownsample, TemporalUpsample
+from mg.models.layers.resample import (
+    SpatialUpsample,
+    TemporalDownsample,
+    TemporalUpsample,
+    depth_to_space,
+    repeat_frames,
+)
 
 pytestmark = pytest.mark.usefixtures("uncompiled")
 
@@ -118,6 +124,19 @@ def test_temporal_upsample_repeats_frames_before_its_convolution(padding, traini
     np.testing.assert_allclose(cell(x).asnumpy(), cell.conv(repeated).asnumpy(), atol=2e-6)
 
 
+@pytest.mark.parametrize("over_time", [1, 2])
+def test_depth_to_space_reads_channels_as_time_row_column_channel(over_time):
+    x = random_clip(2, 3, over_time * 4 * 5, 2, 3)
+    axes = x.asnumpy().reshape(2, 3, over_time, 2, 2, 5, 2, 3).transpose(0, 1, 2, 5, 6, 3, 7, 4)
+    np.testing.assert_array_equal(depth_to_space(x, over_time).asnumpy(), axes.reshape(2, 3 * over_time, 5, 4, 6))
+
+
+def test_frames_are_repeated_in_a_row():
+    x = random_clip(2, 3, 4, 2, 3)
+    np.testing.assert_array_equal(repeat_frames(x, 2).asnumpy(), np.repeat(x.asnumpy(), 2, 1))
+    np.testing.assert_array_equal(repeat_frames(x, 1).asnumpy(), x.asnumpy())
+
+
 @pytest.mark.parametrize("statistics", ["frame", "clip"])
 def test_group_norm_against_numpy(statistics):
     cell = set_random(GroupNorm(3, 6, statistics))
@@ -127,6 +146,15 @@ def test_group_norm_against_numpy(statistics):
     groups = (groups - groups.mean(axes, keepdims=True)) / np.sqrt(groups.var(axes, keepdims=True) + 1e-6)
     expected = groups.reshape(x.shape) * cell.weight.asnumpy()[:, None, None] + cell.bias.asnumpy()[:, None, None]
     np.testing.assert_allclose(cell(x).asnumpy(), expected, atol=2e-6)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_group_norm_without_weights_has_no_parameters(training):
+    norm = GroupNorm(2, 4, affine=False).set_train(training)
+    x = random_clip(2, 3, 4, 2, 3)
+    assert not list(norm.get_parameters())
+    expected = GroupNorm(2, 4)(x).asnumpy()
+    np.testing.assert_allclose(norm(x).asnumpy(), expected, atol=2e-6)
 
 
 def test_group_norm_keeps_a_half_precision_type_and_computes_in_fp32():
@@ -205,6 +233,12 @@ def test_cpu_kernels_equal_the_plain_operations_that_ascend_runs():
         for fresh in (on_cpu, elsewhere):
             fresh.set_train(False)
         np.testing.assert_allclose(on_cpu(*inputs).asnumpy(), elsewhere(*inputs).asnumpy(), atol=1e-6)
+
+
+def test_a_convolution_without_bias_has_none():
+    conv = SpatialConv(2, 3, bias=False)
+    assert [parameter.name for parameter in conv.get_parameters()] == ["weight"]
+    assert np.abs(conv(Tensor(np.zeros((1, 2, 2, 4, 4), np.float32))).asnumpy()).max() == 0
 
 
 def test_padding():

@@ -165,8 +165,18 @@ def test_what_cannot_be_measured_is_refused_at_once(monkeypatch, tmp_path, model
 
 def test_a_peer_is_a_tae(tmp_path):
     vae = families.build("image_vae", {"block_out_channels": [8, 8], "norm_num_groups": 2})
-    with pytest.raises(InputError, match="of the family tae, not image_vae"):
+    with pytest.raises(InputError, match="of the family tae or opensora_vae, not image_vae"):
         benchmark.check_peers_model(vae, [])
+    sizes = {
+        "spatial_channels": (8, 8),
+        "spatial_groups": 2,
+        "temporal_channels": 8,
+        "temporal_groups": 2,
+        "temporal_blocks": 1,
+    }
+    vae = families.build("opensora_vae", sizes)
+    with pytest.raises(InputError, match="no train for the family opensora_vae"):
+        benchmark.check_peers_model(vae, [], ["encode", "train"])
 
 
 def test_a_process_tells_what_is_wrong_in_one_line(model_file, tmp_path):
