@@ -62,14 +62,16 @@ def timing_of(
     Times that are even but for rounding to the file's clock come as even ones, at the first of `rates` that fits, or
     at their mean rate. Times out of order are those of packets, and are put in order. clock: RESTARTS: where a time is
     not after the one before, or long after it, another recording begins, one typical frame later. DECODING: times may
-    be a tick too late, since frames wait for others that are shown later. None if neither times nor rates are there.
+    be a tick too late, since frames wait for others that are shown later. Times that are all one, which some writers
+    leave, are none. None if neither times nor rates are there.
     """
     rates = [Fraction(rate) for rate in rates if rate]
     if (stamps == NO_STAMP).any():
         return even_timing(len(stamps), rates[0]) if rates else None
     steps = np.diff(stamps if clock == RESTARTS else np.sort(stamps))
     forward = (steps > 0) & (steps <= int(LONGEST_GAP / tick)) if clock == RESTARTS else steps >= 0
-    typical = int(np.median(steps[steps > 0])) if (steps > 0).any() else last
+    stands = clock != RESTARTS and len(steps) > 0 and not steps.any()  # all frames at one time say nothing of a rate
+    typical = int(np.median(steps[steps > 0])) if (steps > 0).any() else 0 if stands else last
     if typical <= 0:
         return even_timing(len(stamps), rates[0]) if rates else None
     last = last if 4 * last > typical else typical  # a duration of nothing is none
