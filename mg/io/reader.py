@@ -72,7 +72,11 @@ class Video:
         structure = Structure(self.path, self._container.format.name, self._stream.id)
         begins, ends = (bool(kinds & self._names) for kinds in (_BEGINS_ANYWHERE, _ENDS_ANYWHERE))
         straight = Straight(self.path, self.clock, structure, begins, ends)
-        yield from straight.pictures(self._packets())
+        try:
+            yield from straight.pictures(self._packets())
+        except InputError:  # where a file was cut off, what is left of its last picture may be damage of its own
+            self._require_whole(straight.count)
+            raise
         self._require_whole(straight.count)
 
     def frames(self) -> Iterator[np.ndarray]:

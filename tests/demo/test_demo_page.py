@@ -106,7 +106,7 @@ BAD = [
     ("text.mp4", {}, "'text.mp4' cannot be read as a video"),
     ("text.png", {}, "'text.png' cannot be read as an image"),
     ("empty.mp4", {}, "'empty.mp4' is empty"),
-    ("cut.mp4", {}, "'cut.mp4' is damaged after frame 7"),
+    ("cut.mp4", {}, "'cut.mp4' is cut off"),
     ("tiny.png", {"size": 0}, "'tiny.png' has frames of 8x8; sides of at least 16 are needed: choose a size"),
     (None, {}, "upload a clip or an image"),
     ("tiny.png", {"use_tile": True, "tiles": (32, 0, 32, 32, 256, 64)}, "decode_overlap=32"),

@@ -206,7 +206,7 @@ def test_a_broken_single_file_stops_and_leaves_no_result(session, tmp_path):
     with pytest.raises(InputError, match="no file"):
         reconstruct(session, find_sources(tmp_path / "out", tmp_path / "none.png"), tmp_path / "out")
     assert (tmp_path / "out" / "metrics.json").exists()
-    with pytest.raises(InputError, match=r"cut off|is damaged after frame"):
+    with pytest.raises(InputError, match="cut off"):
         reconstruct(session, find_sources(tmp_path / "out", clip), tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
 
