@@ -33,7 +33,7 @@ class AsymmetricMagVit2Config:
 
     def __post_init__(self):
         check(self)
-        check_factors(self.scaling_factor, self.shift_factor, self.z_channels)
+        check_factors(self, "z_channels")
         if not 1 <= len(self.ch_mult) <= _MOST_LEVELS:
             raise InputError(f"ch_mult has {len(self.ch_mult)} levels; give from 1 to {_MOST_LEVELS}")
         for channels in (self.ch, *self.channels):

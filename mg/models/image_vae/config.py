@@ -45,7 +45,7 @@ class ImageVAEConfig:
                 f"norm_num_groups={self.norm_num_groups} must divide the channels of every level, but does not divide "
                 f"{odd[0]}; change it or block_out_channels"
             )
-        check_factors(self.scaling_factor, self.shift_factor, self.latent_channels)
+        check_factors(self, "latent_channels")
 
     @property
     def space_compression(self) -> int:

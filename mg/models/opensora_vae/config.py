@@ -10,6 +10,7 @@ from typing import Any
 from mg import config
 from mg.config import setting
 from mg.errors import InputError
+from mg.models.factors import check_factors
 from mg.models.image_vae.config import ImageVAEConfig
 
 _SIZES = (1, 8192)
@@ -55,17 +56,7 @@ class OpenSoraVAEConfig:
                 f"temporal_groups={self.temporal_groups} must divide the channels of every level, but does not divide "
                 f"{odd[0]}; change it, temporal_channels or temporal_multiples"
             )
-        for name in ("scaling_factor", "shift_factor"):
-            self._check_factor(name, getattr(self, name))
-
-    def _check_factor(self, name: str, value: float | tuple[float, ...]) -> None:
-        if isinstance(value, tuple) and len(value) != self.z_channels:
-            raise InputError(
-                f"{name} has {len(value)} numbers, but must be one number, or one for each of the z_channels="
-                f"{self.z_channels} latent channels; correct it"
-            )
-        if name == "scaling_factor" and 0 in (value if isinstance(value, tuple) else (value,)):
-            raise InputError(f"scaling_factor={value} must not be zero: latents could not be unscaled; correct it")
+        check_factors(self, "z_channels")
 
     @property
     def spatial(self) -> ImageVAEConfig:
