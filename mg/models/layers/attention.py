@@ -50,39 +50,27 @@ class Attend(nn.Cell):
             queries = query if block == length else query[:, start : start + block]
             if outputs:  # one block after the other, or all their scores would be held at once
                 queries = ops.depend(queries, outputs[-1])
-            scores = self.scores(queries, key)
-            weights = ops.softmax(scores.astype(mstype.float32), -1).astype(value.dtype)
-            outputs.append(self.mix(weights, value))
+            outputs.append(self.of_block(queries, key, value, start))
         return ops.concat(outputs, 1) if len(outputs) > 1 else outputs[0]
 
+    def of_block(self, queries: Tensor, key: Tensor, value: Tensor, start: int) -> Tensor:
+        """What the queries from `start` on see."""
+        scores = self.scores(queries, key).astype(mstype.float32)
+        return self.mix(ops.softmax(scores, -1).astype(value.dtype), value)
 
-class AttendBefore(nn.Cell):
-    """Attention of (N, L, C) in which a token sees itself and those before it, a block of queries at a time.
+
+class AttendBefore(Attend):
+    """The same, in which a token sees itself and those before it.
 
     Each block is computed against the keys up to its end and no more: all scores together would be L x L.
     """
 
-    def __init__(self):
-        super().__init__()
-        self.scores = ops.BatchMatMul(transpose_b=True)
-        self.mix = ops.BatchMatMul()
-
-    def construct(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        count, length, channels = query.shape
-        query = query * channels**-0.5
-        block = max(1, min(length, MAX_SCORES // (count * length)))
-        outputs = []
-        for start in range(0, length, block):
-            stop = min(start + block, length)
-            queries = query[:, start:stop]
-            if outputs:  # one block after the other, or all their scores would be held at once
-                queries = ops.depend(queries, outputs[-1])
-            scores = self.scores(queries, key[:, start:stop]).astype(mstype.float32) + _not_after(stop - start)
-            if start:
-                scores = ops.concat((self.scores(queries, key[:, :start]).astype(mstype.float32), scores), 2)
-            weights = ops.softmax(scores, -1).astype(value.dtype)
-            outputs.append(self.mix(weights, value[:, :stop]))
-        return ops.concat(outputs, 1) if len(outputs) > 1 else outputs[0]
+    def of_block(self, queries: Tensor, key: Tensor, value: Tensor, start: int) -> Tensor:
+        stop = start + queries.shape[1]
+        scores = self.scores(queries, key[:, start:stop]).astype(mstype.float32) + _not_after(stop - start)
+        if start:
+            scores = ops.concat((self.scores(queries, key[:, :start]).astype(mstype.float32), scores), 2)
+        return self.mix(ops.softmax(scores, -1).astype(value.dtype), value[:, :stop])
 
 
 @ops.constexpr
@@ -134,20 +122,15 @@ class TemporalAttention(nn.Cell):
         return x + from_pixels(self.projection(tokens), batch, height, width)
 
 
-class CausalAttention(nn.Cell):
+class CausalAttention(SpatialAttention):
     """x + attention over all pixels of a clip in raster order: none sees later ones, of its own frame neither.
 
     (B, T, C, H, W), same shape out. The norm's statistics are the whole clip's.
     """
 
     def __init__(self, channels: int, groups: int):
-        super().__init__()
-        self.norm = GroupNorm(groups, channels, "clip")
-        self.query = Linear(channels)
-        self.key = Linear(channels)
-        self.value = Linear(channels)
+        super().__init__(channels, groups, "clip")
         self.attend = AttendBefore()
-        self.projection = Linear(channels)
 
     def construct(self, x: Tensor) -> Tensor:
         batch, frames, channels, height, width = x.shape
