@@ -11,12 +11,13 @@ from mg.models.asymmetric_magvit2.config import AsymmetricMagVit2Config
 from mg.models.asymmetric_magvit2.decoder import Decoder
 from mg.models.asymmetric_magvit2.encoder import Encoder
 from mg.models.autoencoder import Autoencoder
+from mg.models.causal import CausalLengths
 from mg.models.forward import GaussianForward
 from mg.models.layers.resnet import blocks_by_level
 from mg.models.tiling.tiles import Tiles
 
 
-class AsymmetricMagVit2(Autoencoder):
+class AsymmetricMagVit2(CausalLengths, Autoencoder):
     """A causal VAE whose norms take their statistics over a whole clip: what its weights learned is a window of 17.
 
     So windows of 17 frames that know nothing of each other are the default. pretrained: a file written by `save` or
@@ -33,16 +34,6 @@ class AsymmetricMagVit2(Autoencoder):
 
     def build_decoder(self) -> nn.Cell:
         return Decoder(self._config)
-
-    def window_latents(self, frames: int) -> int:
-        return min(frames, 1) + -(-max(frames - 1, 0) // self._config.time_compression)
-
-    def window_frames(self, latent_frames: int) -> int:
-        return max(0, self._config.time_compression * (latent_frames - 1) + 1)
-
-    def filled(self, frames: int) -> int:
-        """1 + 4m: whole latent frames."""
-        return self.window_frames(self.window_latents(frames))
 
     def recompute_levels(self) -> list[list[nn.Cell]]:
         return blocks_by_level(self.encoder, self.decoder)

@@ -61,7 +61,7 @@ class O2Magvit2Config:
         return 2 ** len(self.temporal_downsample)
 
     @property
-    def group(self) -> int:
+    def time_compression(self) -> int:
         """Frames of every latent frame but the first."""
         return 2 ** sum(self.temporal_downsample)
 

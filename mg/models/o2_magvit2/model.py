@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from mindspore import Tensor, nn
 
+from mg.models.causal import CausalLengths
 from mg.models.graph import Graph
 from mg.models.latents import Codes
 from mg.models.o2_magvit2.blocks import States
@@ -34,7 +35,7 @@ class Carrying(nn.Cell):
         return (result, *kept)
 
 
-class O2Magvit2(Tokenizer):
+class O2Magvit2(CausalLengths, Tokenizer):
     """A tokenizer whose latents are codes; or, with `image_model`, its first stage, which codes every frame alone.
 
     pretrained: a file written by `save`, tools/convert_checkpoint.py or tools/inflate_magvit2.py.
@@ -60,16 +61,6 @@ class O2Magvit2(Tokenizer):
 
     def latent_kind(self) -> Codes:
         return Codes(self._config.token_size)
-
-    def window_latents(self, frames: int) -> int:
-        return min(frames, 1) + -(-max(frames - 1, 0) // self._config.group)
-
-    def window_frames(self, latent_frames: int) -> int:
-        return max(0, self._config.group * (latent_frames - 1) + 1)
-
-    def filled(self, frames: int) -> int:
-        """Whole groups of frames."""
-        return self.window_frames(self.window_latents(frames))
 
     def recompute_levels(self) -> list[list[nn.Cell]]:
         levels = [[*down.blocks, *up.blocks] for down, up in zip(self.encoder.levels, self.decoder.levels[::-1])]

@@ -66,7 +66,7 @@ def test_bad_sizes_are_named(change, words):
 def test_the_published_sizes_are_the_defaults():
     config = O2Magvit2Config()
     assert config.channels == (128, 128, 256, 256, 512)
-    assert (config.space_compression, config.group, config.token_size) == (16, 4, 18)
+    assert (config.space_compression, config.time_compression, config.token_size) == (16, 4, 18)
 
 
 @pytest.mark.parametrize("file, image", [("names_full.txt", False), ("names_full_2d.txt", True)])
