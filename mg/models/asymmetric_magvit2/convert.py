@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping
+from pathlib import Path
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from mg.models import weights
 from mg.models.asymmetric_magvit2.config import AsymmetricMagVit2Config
 from mg.models.asymmetric_magvit2.model import AsymmetricMagVit2
 from mg.models.asymmetric_magvit2.names import MARK, is_left_out, to_ours
+from mg.models.sizes import sizes_of
 
 logger = logging.getLogger(__name__)
 
@@ -36,38 +38,23 @@ def convert(
         logger.info("%d tensors are left out, since no network uses them: %s", len(left_out), ", ".join(left_out[:5]))
     theirs = to_ours([name for name in file if not is_left_out(name)])
     tensors = {ours: _reshaped(ours, file[name]) for ours, name in theirs.items()}
-    config = config_of(tensors, norm_num_groups, str(file.path))
+    config = config_of(tensors, norm_num_groups, file.path)
     model = AsymmetricMagVit2(config)
     weights.assign(model, list(weights.named_parameters(model)), tensors, file.path)
     return model
 
 
-def config_of(tensors: Mapping[str, np.ndarray], norm_num_groups: int, source: str) -> AsymmetricMagVit2Config:
+def config_of(tensors: Mapping[str, np.ndarray], norm_num_groups: int, source: Path) -> AsymmetricMagVit2Config:
     """Sizes, read from names and shapes under our names. Raises InputError where a tensor that tells one is missing."""
-    try:
-        ch = len(tensors["encoder.conv_in.weight"])
-        channels = []
-        while (name := f"encoder.levels.{len(channels)}.blocks.0.conv1.weight") in tensors:
-            channels.append(len(tensors[name]))
-        blocks = 0
-        while f"encoder.levels.0.blocks.{blocks}.conv1.weight" in tensors:
-            blocks += 1
-        halving = [tensors[f"encoder.levels.{level}.downsample.conv.weight"] for level in range(len(channels) - 1)]
-        z_channels = len(tensors["encoder.conv_out.weight"]) // 2
-    except KeyError as error:
-        raise InputError(
-            f"'{source}' has no tensor that means {error}; it is not a whole encoder and decoder"
-        ) from None
-    odd = [width for width in channels if not ch or width % ch]
-    if odd or not channels:
-        raise InputError(f"'{source}' has levels of {channels} channels, no multiples of the first layer's {ch}")
+    sizes = sizes_of(tensors, source)
+    halving = [tensors.get(f"encoder.levels.{level}.downsample.conv.weight") for level in range(len(sizes.channels))]
     return AsymmetricMagVit2Config(
-        ch=ch,
-        ch_mult=tuple(width // ch for width in channels),
-        num_res_blocks=blocks,
-        z_channels=z_channels,
+        ch=sizes.first,
+        ch_mult=sizes.multiples(source),
+        num_res_blocks=sizes.blocks,
+        z_channels=sizes.latent_channels,
         norm_num_groups=norm_num_groups,
-        temporal_levels=tuple(level for level, kernel in enumerate(halving) if kernel.ndim == 5),
+        temporal_levels=tuple(level for level, kernel in enumerate(halving) if np.ndim(kernel) == 5),
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 
 from mg.errors import InputError
 from mg.models.image_vae.config import ImageVAEConfig
+from mg.models.sizes import Sizes, sizes_of
 
 logger = logging.getLogger(__name__)
 
@@ -26,43 +26,6 @@ _FIXED = {
     "in_channels": 3,
     "out_channels": 3,
 }
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """first: channels of the first convolution; channels: of every level; blocks: of a level of the encoder."""
-
-    first: int
-    channels: tuple[int, ...]
-    blocks: int
-    latent_channels: int
-
-
-def sizes_of(tensors: Mapping[str, np.ndarray], source: Path, inner: str = "") -> Sizes:
-    """Sizes read from the shapes of tensors under our names.
-
-    inner: what stands between the name of a convolution and `.weight`, in a model that has more than one there.
-    Raises InputError when a tensor that tells a size is missing or damaged.
-    """
-    block = f"conv1{inner}.weight"
-    try:
-        first = tensors[f"encoder.conv_in{inner}.weight"].shape[0]
-        channels = []
-        while (name := f"encoder.levels.{len(channels)}.blocks.0.{block}") in tensors:
-            channels.append(tensors[name].shape[0])
-        blocks = 0
-        while f"encoder.levels.0.blocks.{blocks}.{block}" in tensors:
-            blocks += 1
-        latent_channels = tensors[f"encoder.conv_out{inner}.weight"].shape[0] // 2
-    except KeyError as error:
-        raise InputError(
-            f"'{source}' has no tensor that means {error}; it is not a whole encoder and decoder"
-        ) from None
-    except IndexError:
-        raise InputError(f"'{source}' has convolutions without axes; it is damaged") from None
-    if first == 0:
-        raise InputError(f"'{source}' has an empty first convolution; it is damaged")
-    return Sizes(first, tuple(channels), blocks, latent_channels)
 
 
 def config_of(tensors: Mapping[str, np.ndarray], stored: Mapping[str, Any], source: Path) -> ImageVAEConfig:

@@ -12,10 +12,10 @@ from mg.errors import InputError
 from mg.models.image_vae.names import RULES
 from mg.models.image_vae.read import ForeignImageVAE, as_matrix
 from mg.models.image_vae.read import open_foreign as open_image
-from mg.models.image_vae.stored import Sizes, sizes_of
 from mg.models.names import find_file, to_ours
 from mg.models.opensora_vae.config import OpenSoraVAEConfig
 from mg.models.opensora_vae.names import FACTORS, SPATIAL, TEMPORAL, TEMPORAL_RULES, inserted, is_temporal_vae, parts_of
+from mg.models.sizes import sizes_of
 from mg.models.weights import TensorFile
 
 _CHANNEL_TO_TIME = ".upsample.conv."
@@ -121,7 +121,7 @@ def _config_of(tensors: ForeignVAE, path: Path, factors: tuple[object, object] |
         spatial_latent=spatial.latent_channels,
         spatial_quant_convs="encoder.spatial.quant_conv.weight" in tensors,
         temporal_channels=temporal.first,
-        temporal_multiples=_multiples(temporal, path),
+        temporal_multiples=temporal.multiples(path),
         temporal_blocks=temporal.blocks,
         halved_levels=tuple(
             level
@@ -132,13 +132,6 @@ def _config_of(tensors: ForeignVAE, path: Path, factors: tuple[object, object] |
         scaling_factor=factors[0],
         shift_factor=factors[1],
     )
-
-
-def _multiples(sizes: Sizes, path: Path) -> tuple[int, ...]:
-    odd = [channels for channels in sizes.channels if channels % sizes.first]
-    if odd:
-        raise InputError(f"'{path}' has a level of {odd[0]} channels, no multiple of the first layer's {sizes.first}")
-    return tuple(channels // sizes.first for channels in sizes.channels)
 
 
 class _Inside(Mapping):

@@ -10,7 +10,7 @@ import numpy as np
 from mg.errors import InputError
 from mg.models import weights
 from mg.models.image_vae.read import as_matrix
-from mg.models.image_vae.stored import sizes_of
+from mg.models.sizes import sizes_of
 from mg.models.tae.config import TAEConfig
 from mg.models.tae.inflate import as_keys
 from mg.models.tae.names import dialect_of, is_temporal, to_ours

@@ -10,8 +10,9 @@ from typing import Any
 from mg.errors import InputError
 from mg.models import weights
 from mg.models.image_vae.read import ForeignImageVAE, open_foreign
-from mg.models.image_vae.stored import Sizes, factors_of, require_same_sizes, sizes_of
+from mg.models.image_vae.stored import factors_of, require_same_sizes
 from mg.models.names import find_file, to_ours
+from mg.models.sizes import Sizes, sizes_of
 from mg.models.tae.config import TAEConfig
 from mg.models.tae.names import IMAGE_VAE, dialect_of, is_temporal
 from mg.models.tae.tae import TemporalAutoencoder
