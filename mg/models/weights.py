@@ -161,12 +161,7 @@ def write(
     dtype: the stored type, fp32, fp16 or bf16.
     """
     path = check_target(path)
-    if dtype not in STORAGE_DTYPES:
-        raise InputError(f"dtype={dtype!r} cannot be stored; use one of {', '.join(STORAGE_DTYPES)}")
-    stored = {name: Tensor(p.asnumpy()).astype(STORAGE_DTYPES[dtype]) for name, p in parameters.items()}
-    lost = [name for name, tensor in stored.items() if not np.isfinite(tensor.float().asnumpy()).all()]
-    if lost:
-        raise InputError(f"{len(lost)} tensors ({lost[0]}, ...) are not finite in {dtype}; nothing is written")
+    stored = as_stored({name: parameter.asnumpy() for name, parameter in parameters.items()}, dtype)
     checksum = _checksum(lambda name: stored[name].asnumpy(), stored)
     metadata = {_HEADER_KEY: json.dumps({**header, _CHECKSUM: checksum}, sort_keys=True)}
     with whole_file(path) as part:
@@ -174,11 +169,27 @@ def write(
             entries = [{"name": name, "data": tensor} for name, tensor in stored.items()]
             ms.save_checkpoint(entries, str(part), append_dict=metadata)
         else:
-            try:
-                save_file({name: tensor.asnumpy() for name, tensor in stored.items()}, str(part), metadata=metadata)
-            except SafetensorError as error:
-                raise InputError(f"cannot write '{path}': {error}; free some space or name another place") from None
+            write_safetensors(part, stored, metadata, path)
         os.chmod(part, 0o644)  # both libraries write files that others cannot read, or nobody can replace
+
+
+def as_stored(arrays: Mapping[str, np.ndarray], dtype: str) -> dict[str, Tensor]:
+    """The arrays in the type that is stored, fp32, fp16 or bf16. Raises InputError for values not finite in it."""
+    if dtype not in STORAGE_DTYPES:
+        raise InputError(f"dtype={dtype!r} cannot be stored; use one of {', '.join(STORAGE_DTYPES)}")
+    stored = {name: Tensor(array).astype(STORAGE_DTYPES[dtype]) for name, array in arrays.items()}
+    lost = [name for name, tensor in stored.items() if not np.isfinite(tensor.float().asnumpy()).all()]
+    if lost:
+        raise InputError(f"{len(lost)} tensors ({lost[0]}, ...) are not finite in {dtype}; nothing is written")
+    return stored
+
+
+def write_safetensors(part: Path, stored: Mapping[str, Tensor], metadata: Mapping[str, str], path: Path) -> None:
+    """Write tensors to `part`, which is to become `path`, the name that an InputError has."""
+    try:
+        save_file({name: tensor.asnumpy() for name, tensor in stored.items()}, str(part), metadata=dict(metadata))
+    except SafetensorError as error:
+        raise InputError(f"cannot write '{path}': {error}; free some space or name another place") from None
 
 
 def assign(cell: nn.Cell, names: Iterable[str], tensors: Mapping[str, np.ndarray], source: Path | str) -> None:

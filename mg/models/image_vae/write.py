@@ -7,16 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import ml_dtypes
 import numpy as np
-from safetensors.numpy import save_file
 
-from mg.errors import InputError
 from mg.files import TogetherWritten
 from mg.models.image_vae.config import ImageVAEConfig
 from mg.models.names import Rules, to_ours
+from mg.models.weights import as_stored, write_safetensors
 
-_TYPES = {"fp32": np.float32, "fp16": np.float16, "bf16": ml_dtypes.bfloat16}
 # The inverse of the rules by which diffusers' names are read, in names.py.
 _TO_DIFFUSERS: Rules = [
     (r"^(?:encoder|decoder)\.((?:post_)?quant_conv)\.", r"\1."),
@@ -45,18 +42,13 @@ def write_diffusers(
     Raises InputError for values that are not finite in that type.
     """
     folder = Path(folder)
-    with np.errstate(over="ignore"):
-        stored = {
-            theirs: np.ascontiguousarray(tensors[ours], _TYPES[dtype])
-            for theirs, ours in to_ours(list(tensors), _TO_DIFFUSERS).items()
-        }
-    lost = [name for name, tensor in stored.items() if not np.isfinite(tensor.astype(np.float32)).all()]
-    if lost:
-        raise InputError(f"{len(lost)} tensors ({lost[0]}, ...) are not finite in {dtype}; nothing is written")
+    renamed = to_ours(list(tensors), _TO_DIFFUSERS)
+    stored = as_stored({theirs: np.ascontiguousarray(tensors[ours]) for theirs, ours in renamed.items()}, dtype)
     with TogetherWritten() as files:
         files.part(folder / "config.json").write_text(json.dumps(diffusers_config(config), indent=2) + "\n")
-        part = files.part(folder / "diffusion_pytorch_model.safetensors")
-        save_file(stored, str(part), {"format": "pt"})
+        target = folder / "diffusion_pytorch_model.safetensors"
+        part = files.part(target)
+        write_safetensors(part, stored, {"format": "pt"}, target)
         part.chmod(0o644)
 
 
