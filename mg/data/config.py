@@ -138,6 +138,13 @@ class DataConfig:
         return tuple((height, width) for height, width in fitting if height * width == largest)
 
     @property
+    def shapes(self) -> tuple[tuple[int, int, int], ...]:
+        """(T, H, W) that training clips can have."""
+        without_images = self.mixed_strategy == "mixed_video_image" and self.mixed_image_ratio == 0
+        lengths = self.lengths[without_images:]
+        return tuple((frames, *size) for frames in lengths for size in self.sizes_of(frames))
+
+    @property
     def takes_images(self) -> bool:
         """Whether some steps are of images, moving or not."""
         return self.moving_image_ratio > 0 or 1 in self.lengths

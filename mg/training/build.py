@@ -115,7 +115,11 @@ def _adversary(recipe: Recipe, objective: Objective, dtype: ms.Type, ranks: int)
     rules = parameter_rules(parameters, 0.0, 1.0, lambda name: False)
     optimizer = make_optimizer(config.disc_optimizer, parameters, rules, config.disc_betas)
     update = Update(optimizer, None, LossScale(1.0, 0), ranks, training.max_grad_norm)
-    return Adversary(config, discriminator, objective, update, dtype, training.gradient_accumulation_steps, ranks)
+    count = training.gradient_accumulation_steps
+    adversary = Adversary(config, discriminator, objective, update, dtype, count, ranks)
+    for shape in recipe.data.shapes:
+        adversary.require(shape)
+    return adversary
 
 
 def _heard(adversary: Adversary | None, dtype: ms.Type) -> Adversarial | None:

@@ -206,14 +206,14 @@ class Adversary:
         """Whether it learns, and is heard, at a step, which counts from 0."""
         return number >= self.config.disc_start
 
-    def require(self, shape: tuple[int, ...]) -> None:
-        """Raise InputError for clips (B, 3, T, H, W) that the discriminator is not made for; most take any."""
-        made_for = getattr(self.discriminator, "shape", None)
-        if made_for is not None and any(own not in (None, given) for own, given in zip(made_for, shape[1:])):
-            _, frames, height, width = made_for
+    def require(self, shape: tuple[int, int, int]) -> None:
+        """Raise InputError for clips of (T, H, W) that the discriminator is not made for; most take any."""
+        _, *made_for = getattr(self.discriminator, "shape", (3, None, None, None))
+        if any(own not in (None, given) for own, given in zip(made_for, shape)):
+            frames, height, width = made_for
             raise InputError(
                 f"disc_kind={self.config.disc_kind} is made for {'any number of' if frames is None else frames} frames "
-                f"of {width}x{height}, but a clip has {shape[2]} of {shape[4]}x{shape[3]}; train on clips of one size "
+                f"of {width}x{height}, but a clip has {shape[0]} of {shape[2]}x{shape[1]}; train on clips of one size "
                 "and length, or take another disc_kind"
             )
 

@@ -56,8 +56,6 @@ class Learner:
         """
         weights = self.parts.objective.weights_at(number)
         judged = self.adversary is not None and self.adversary.takes_part(number)
-        for batch in batches if self.adversary is not None else ():
-            self.adversary.require(batch.clip.shape)
         weight = _scalar(self.adversary.weight(ratio) if judged else 0.0)
         results, (norm, kept) = self._update(batches, weights, weight, _scalar(rates.model))
         vectors, recons = zip(*results)

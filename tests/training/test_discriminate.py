@@ -97,6 +97,12 @@ def test_r1_of_micro_batches_is_that_of_one_batch():
         np.testing.assert_allclose(b.asnumpy(), a.asnumpy(), rtol=1e-5, atol=1e-6, err_msg=a.name)
 
 
+def test_a_discriminator_of_one_size_is_refused_for_clips_of_several_before_the_first_step(tmp_path, uncompiled):
+    judged = {"disc_weight": 0.5, "disc_kind": "stylegan2d", "disc_channels": 8}
+    with pytest.raises(InputError, match=r"any number of frames of 48x32, but a clip has 4 of 32x32"):
+        Parts(recipe(tmp_path, size_buckets=[[32, 32], [32, 48]], **judged))
+
+
 def test_r1_is_refused_where_it_would_do_nothing(tmp_path, uncompiled):
     with pytest.raises(InputError, match=r"r1_weight=1\.0 does nothing in mode pynative"):
         Parts(recipe(tmp_path, disc_weight=0.5, r1_weight=1.0))
