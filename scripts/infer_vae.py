@@ -18,9 +18,11 @@ from mg.inference.reconstruct import reconstruct
 from mg.io.clip import Sampling
 from mg.models import families
 from mg.models.session import Session
-from mg.models.tiling.tiles import SPATIAL_MODES
+from mg.models.tiling.tiles import SPATIAL_MODES, Tiles
 
-SLICES = {"max_size": 512, "min_size": 320, "divide": 32, "max_latent_size": 64, "min_latent_size": 32}
+SLICES = {
+    name: getattr(Tiles, name) for name in ("max_size", "min_size", "divide", "max_latent_size", "min_latent_size")
+}
 TRUTH = {"true": True, "false": False}
 
 

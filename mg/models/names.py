@@ -39,11 +39,15 @@ def dialect_of(names: Iterable[str], marks: Mapping[str, str]) -> str:
     return next((dialect for dialect, mark in marks.items() if mark in names), "unknown")
 
 
+def inside(prefix: str, names: Iterable[str]) -> dict[str, str]:
+    """{name without the prefix: whole name} of those that have it."""
+    return {name[len(prefix) :]: name for name in names if name.startswith(prefix)}
+
+
 def below(prefix: str, names: Iterable[str]) -> dict[str, str]:
-    """{name without the prefix: whole name} of those that have it; of all when none has."""
+    """The same; of all when none has it."""
     names = list(names)
-    inside = {name[len(prefix) :]: name for name in names if name.startswith(prefix)}
-    return inside or {name: name for name in names}
+    return inside(prefix, names) or {name: name for name in names}
 
 
 def find_file(source: Path | str) -> Path:

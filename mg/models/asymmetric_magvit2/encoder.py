@@ -10,7 +10,7 @@ from mg.models.latents import split_moments
 from mg.models.layers.causal import CausalConv
 from mg.models.layers.folds import channels_first, frames_first
 from mg.models.layers.norm import GroupNorm
-from mg.models.layers.pad import pad_to_multiple, replicate_pad
+from mg.models.layers.pad import pad_sides, replicate_pad
 from mg.models.layers.resample import SpatialDownsample
 
 
@@ -54,7 +54,7 @@ class Encoder(nn.Cell):
     def construct(self, x: Tensor) -> tuple[Tensor, Tensor]:
         x = frames_first(x)
         x = replicate_pad(x, 1, 0, (1 - x.shape[1]) % self.time_compression)
-        x = pad_to_multiple(pad_to_multiple(x, 3, self.compression), 4, self.compression)
+        x = pad_sides(x, self.compression)
         return split_moments(channels_first(self.moments(x)))
 
     def moments(self, x: Tensor) -> Tensor:

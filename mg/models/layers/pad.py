@@ -24,5 +24,10 @@ def pad_to_multiple(x: Tensor, axis: int, multiple: int) -> Tensor:
     return replicate_pad(x, axis, 0, -x.shape[axis] % multiple)
 
 
+def pad_sides(x: Tensor, multiple: int) -> Tensor:
+    """(..., H, W) of five axes with H and W up to multiples: the last row and column, repeated."""
+    return pad_to_multiple(pad_to_multiple(x, 3, multiple), 4, multiple)
+
+
 def _slice(x: Tensor, axis: int, index: int) -> Tensor:
     return x[(slice(None),) * axis + (slice(index, index + 1),)]

@@ -88,9 +88,9 @@ def depth_to_space(x: Tensor, over_time: int) -> Tensor:
     return interleave(ops.split(x, channels // over_time // 4, 2))
 
 
-def repeated(x: Tensor) -> Tensor:
-    """Every frame, row and column twice.  (B, T, C, H, W) -> (B, 2T, C, 2H, 2W)."""
-    return repeat_frames(interleave((x, x, x, x)), 2)
+def repeated(x: Tensor, over_time: int = 2) -> Tensor:
+    """Every row and column twice, every frame `over_time` times.  (B, T, C, H, W) -> (B, T * over_time, C, 2H, 2W)."""
+    return repeat_frames(interleave((x, x, x, x)), over_time)
 
 
 def repeat_frames(x: Tensor, times: int) -> Tensor:

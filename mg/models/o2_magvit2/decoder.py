@@ -7,7 +7,7 @@ from mindspore import dtype as mstype
 
 from mg.models.layers.folds import channels_first, frames_first
 from mg.models.layers.norm import GroupNorm
-from mg.models.layers.resample import interleave, repeat_frames
+from mg.models.layers.resample import repeated
 from mg.models.o2_magvit2.blocks import EPS, AdaptiveNorm, States, Upsample, blocks, conv3, through
 from mg.models.o2_magvit2.config import O2Magvit2Config
 
@@ -38,7 +38,7 @@ class GrowingLevel(DecoderLevel):
     def construct(self, x: Tensor, code: Tensor, before: States) -> tuple[Tensor, Tensor, States]:
         x, kept = super().construct(x, code, before)
         x, own = self.upsample(x, before[len(kept) :])
-        code = repeat_frames(interleave((code, code, code, code)), self.over_time)
+        code = repeated(code, self.over_time)
         return x, code[:, code.shape[1] - x.shape[1] :], kept + own
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mindspore import Tensor, nn, ops
 from mindspore import dtype as mstype
 
-from mg.models.layers.pad import pad_to_multiple, replicate_pad
+from mg.models.layers.pad import pad_sides, replicate_pad
 from mg.models.tokenizer import Tokenizer
 
 
@@ -27,7 +27,7 @@ class Forward(nn.Cell):
 
     def construct(self, clip: Tensor) -> dict[str, Tensor]:
         _, _, frames, height, width = clip.shape
-        x = pad_to_multiple(pad_to_multiple(clip, 3, self.compression), 4, self.compression)
+        x = pad_sides(clip, self.compression)
         x = replicate_pad(x, 2, 0, self.filled(frames) - frames)
         raw = self.encoder(x.astype(self.dtype))
         signs = 2.0 * (raw > 0).astype(mstype.float32) - 1.0

@@ -18,7 +18,7 @@ _FLOOR = 1e-5  # added to probabilities before their logarithm, as the original 
 
 
 def mean_squared_error(clip: Tensor, recon: Tensor) -> Tensor:
-    """Mean over all elements.  clip, recon: (B, 3, T, H, W) in [-1, 1].  Returns an fp32 scalar."""
+    """Mean over all elements of two tensors of one shape, (B, 3, T, H, W) in [-1, 1].  Returns an fp32 scalar."""
     difference = recon.astype(mstype.float32) - clip.astype(mstype.float32)
     return (difference * difference).mean()
 
@@ -28,8 +28,7 @@ def commitment(raw: Tensor, codes: Tensor) -> Tensor:
 
     raw, codes: (B, bits, t, h, w).  Returns an fp32 scalar.
     """
-    difference = raw.astype(mstype.float32) - ops.stop_gradient(codes.astype(mstype.float32))
-    return (difference * difference).mean()
+    return mean_squared_error(ops.stop_gradient(codes), raw)
 
 
 def log_probabilities(raw: Tensor, sharpness: float) -> tuple[Tensor, Tensor]:

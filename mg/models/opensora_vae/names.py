@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from mg.models.image_vae.names import dialect_of
-from mg.models.names import Rules
+from mg.models.names import Rules, inside
 
 SPATIAL, TEMPORAL = "spatial_vae.", "temporal_vae."
 FACTORS = ("scale", "shift")  # of latents, (1, z, 1, 1, 1)
@@ -43,8 +43,8 @@ def inserted(name: str) -> str:
 def parts_of(names: Collection[str]) -> tuple[dict[str, str], dict[str, str]]:
     """{name inside the part: whole name} of the image VAE and of the temporal VAE; without prefixes, all are the
     latter's."""
-    spatial = _below(_SPATIAL_MODULE, names) or _below(SPATIAL, names)
-    temporal = _below(TEMPORAL, names)
+    spatial = inside(_SPATIAL_MODULE, names) or inside(SPATIAL, names)
+    temporal = inside(TEMPORAL, names)
     if not spatial and not temporal:
         temporal = {name: name for name in names}
     return spatial, temporal
@@ -59,7 +59,3 @@ def can_read(names: Collection[str]) -> bool:
     """Whether a file with tensors of these names holds both parts."""
     spatial, temporal = parts_of(names)
     return is_temporal_vae(temporal) and dialect_of(spatial) == "diffusers"
-
-
-def _below(prefix: str, names: Collection[str]) -> dict[str, str]:
-    return {name[len(prefix) :]: name for name in names if name.startswith(prefix)}

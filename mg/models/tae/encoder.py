@@ -8,7 +8,7 @@ from mg.models.latents import split_moments
 from mg.models.layers.conv import Conv2_5d
 from mg.models.layers.folds import channels_first, frames_first
 from mg.models.layers.norm import GroupNorm
-from mg.models.layers.pad import pad_to_multiple
+from mg.models.layers.pad import pad_sides
 from mg.models.layers.resample import SpatialDownsample, TemporalDownsample
 from mg.models.layers.resnet import ResidualBlock
 from mg.models.tae.config import TAEConfig
@@ -58,7 +58,7 @@ class Encoder(nn.Cell):
 
     def construct(self, x: Tensor) -> tuple[Tensor, Tensor]:
         x = frames_first(x)
-        x = pad_to_multiple(pad_to_multiple(x, 3, self.compression), 4, self.compression)
+        x = pad_sides(x, self.compression)
         x = self.conv_in(x)
         for level in self.levels:
             x = level(x)
