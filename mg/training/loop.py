@@ -77,11 +77,13 @@ class Run:
         skipped, stopped, compiled = 0, False, set()
         with closing(iter(data)) as steps, bar, log, Stop() as request, self._bad_files_written(data):
             while progress.step < training.max_steps and not stopped:
+                asked = time.perf_counter()
                 step = self._next(steps, log)
+                waited = time.perf_counter() - asked
                 if (shape := step.clips[0].shape) not in compiled:
                     self._announce(bar, shape)
                     compiled.add(shape)
-                record = self._learn(step, request.asked)
+                record = {**self._learn(step, request.asked), "waited": waited}
                 stopped = record.pop("stop") > 0
                 progress.note(step, record)
                 skipped = self._skipped_in_a_row(skipped, record)

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 # How often each command is killed, and what the moments are drawn from besides its name: KILLS=100 KILL_SEED=1 pytest
 MOMENTS, SEED = int(os.environ.get("KILLS", 20)), os.environ.get("KILL_SEED", "")
 PATIENCE_S = 1800  # for a command that goes on; long, for others may be at work on this computer
-CHANGING = {"seconds", "run", "created"}
+CHANGING = {"seconds", "waited", "run", "created"}
 
 
 @pytest.fixture(scope="module")
