@@ -23,7 +23,7 @@ FPS = "24"  # of Open-Sora's script, whatever the source has
 def flags(arguments: list[str] | None = None) -> list[str]:
     """The flags of scripts/reconstruct.py that a command line means."""
     words = translate(sys.argv[1:] if arguments is None else arguments, NAMES, first="config")
-    finder = cli.ArgumentParser(__doc__, add_help=False)  # --help is that of scripts/reconstruct.py
+    finder = cli.ArgumentParser(__doc__, add_help=False)  # --help has the flags of scripts/reconstruct.py
     finder.add_argument("--config", help="YAML file of flags (default: none)")
     finder.add_argument("--keep_fps", action="store_true", help="write videos at their sources' rates (default: 24)")
     known, rest = finder.parse_known_args(words)
@@ -33,11 +33,11 @@ def flags(arguments: list[str] | None = None) -> list[str]:
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
-    return reconstruct.parse_args(flags(arguments))
+    return reconstruct.parse_args(flags(arguments), __doc__)
 
 
 def main() -> int:
-    return reconstruct.main(flags())
+    return reconstruct.main(flags(), __doc__)
 
 
 if __name__ == "__main__":

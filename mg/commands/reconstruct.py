@@ -21,8 +21,8 @@ from mg.metrics.choose import choose_metrics
 from mg.models.session import Session
 
 
-def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = cli.ArgumentParser(description=__doc__)
+def parse_args(arguments: list[str] | None = None, description: str = __doc__) -> argparse.Namespace:
+    parser = cli.ArgumentParser(description)
     flags.add_source_flags(parser)
     group = parser.add_argument_group("Results")
     group.add_argument(
@@ -47,8 +47,8 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    args = parse_args(arguments)
+def main(arguments: list[str] | None = None, description: str = __doc__) -> int:
+    args = parse_args(arguments, description)
     options = Options(flags.given_sampling(args), args.sample, args.seed, args.batch_size)
     saving = Saving(
         args.save_videos, args.save_folders, output_fps=args.output_fps, resume=args.resume, frames=args.save_frames
