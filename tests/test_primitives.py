@@ -7,6 +7,7 @@ mg/models/layers/kernels.py.
 from __future__ import annotations
 
 import re
+import sys
 from collections import defaultdict
 from types import SimpleNamespace
 
@@ -17,6 +18,7 @@ from mindspore.train.mind_ir_pb2 import ModelProto
 
 from mg import runtime
 from mg.config import write_recipe
+from mg.models import families
 from mg.models.lpips import network
 from mg.models.tae.tae import TemporalAutoencoder
 from mg.models.tiling.tiles import Tiles
@@ -24,9 +26,21 @@ from mg.training.build import Parts
 from mg.training.learn import Batch, Learner, Rates
 from mg.training.recipe import Recipe
 
+sys.path.append(str(ROOT / "tests" / "contract"))
+from kinds import KINDS
+
 # Enough channels for the first convolutions to be joined, as they are in the full model.
 SMALL = {"ch": 24, "ch_mult": [1, 2], "num_res_blocks": 1, "z_channels": 4, "norm_num_groups": 2}
 UPSTREAM = {"norm_statistics": "clip", "downsample_padding": "both", "upsample_padding": "zeros"}
+# What families are trained by that none of the steps of a TAE has.
+STYLEGAN = {"disc_kind": "stylegan3d", "disc_channels": 8, "disc_loss": "non_saturating", "disc_weight": 0.1}
+CODES = {"sample_entropy_weight": 0.3, "batch_entropy_weight": 0.3, "commitment_weight": 0.25, "lecam_of": "means"}
+OWN = {
+    "asymmetric_magvit2": {"disc_kind": "clip", "disc_weight": 0.5, "disc_channels": 8},
+    "opensora_vae": {},
+    "o2_magvit2": {**STYLEGAN, **CODES, "disc_weight_mode": "constant", "r1_weight": 10.0, "lecam_weight": 0.001},
+}
+CLIPS = {"o2_magvit2": (17, 32, 32)}  # of a step; StyleGAN's discriminators take none that are smaller
 # One of every kind of trained layer, the first of all among them; 200 more updates only take time to compile.
 FROZEN = ("decoder*", "encoder.levels*", "encoder.middle.block*", "encoder.middle.temporal*")
 # What holds a graph together; the back end makes no kernel of it.
@@ -69,17 +83,36 @@ def infer_in_tiles(dtype):
     return compiled(tae)
 
 
-def compiled(tae):
+def infer_family(kind, dtype, *frames):
+    """(where, network) of clips of so many frames and an odd size, in windows of at most 5."""
+    model = families.family_of(kind.family)(dict(kind.config), dtype=dtype, encode_tile=5, decode_tile=5)
+    for count in frames:
+        latents = [model.latents.decoded(raw) for raw in model.raw_stream([random_clip(1, 3, count, 17, 20)])]
+        assert sum(clip.shape[2] for clip in model.clip_stream(latents, count)) == count
+    return compiled(model)
+
+
+def compiled(model):
     """(where, graph) of the networks."""
-    return [(key[0].upper(), graph) for key, graph in tae._graphs.items() if graph.compile_cache]
+    graphs = {key: graph for key, graph in model._graphs.items() if graph.compile_cache}
+    return [("E" if "encoder" in key else "D", graph) for key, graph in graphs.items()]
 
 
-def train(folder, dtype, **changes):
+def train_family(folder, kind, dtype):
+    """The same of a step of another family."""
+    frames, height, width = clip = CLIPS.get(kind.family, (5, 32, 32))
+    data = {"sample_n_frames": frames, "image_size": [height, width], "mixed_strategy": "video_only"}
+    config = {name: list(value) if isinstance(value, tuple) else value for name, value in kind.config.items()}
+    own = {"model": kind.family, "freeze": [], "perceptual_weight": 0.0, **data, **kind.recipe, **OWN[kind.family]}
+    return train(folder, dtype, config, clip, **own)
+
+
+def train(folder, dtype, config=SMALL, size=(5, 17, 20), **changes):
     """(where, graph) of a step, and of the discriminator's where there is one."""
-    write_recipe(folder / "model.yaml", SMALL)
+    write_recipe(folder / "model.yaml", config)
     model = {"model_config": str(folder / "model.yaml"), "video_folder": "none", "dtype": dtype, "freeze": FROZEN}
     parts, micro_batches = Parts(Recipe.of({**model, **changes})), changes.get("gradient_accumulation_steps", 1)
-    learner, clip = Learner(parts, micro_batches), random_clip(1, 3, 5, 17, 20)
+    learner, clip = Learner(parts, micro_batches), random_clip(1, 3, *size)
     noises = tuple(random_clip(*shape) for shape in parts.forward.noise_shapes(clip.shape))
     learner.step(0, [Batch(clip, noises)] * micro_batches, Rates(1e-3, 1e-3))
     return [("T", cell) for cell in learner.cells if cell.compile_cache]
@@ -121,6 +154,8 @@ def ascend(inference, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runtime, "on_cpu", lambda: False)
         steps = train(folder, "fp16", **terms, **extras) + train(folder, "fp16", **plain)
+        for kind in (kind for kind in KINDS if kind.family in OWN):
+            steps += infer_family(kind, "fp16", 1, 9) + train_family(folder, kind, "fp16")
         return read(inference + infer("fp16", None) + steps)
 
 

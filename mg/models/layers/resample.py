@@ -84,8 +84,9 @@ def depth_to_space(x: Tensor, over_time: int) -> Tensor:
     The first axis of the channels goes to time, the next two to rows and columns.
     """
     batch, frames, channels, height, width = x.shape
-    x = x.reshape(batch, frames * over_time, channels // over_time, height, width)
-    return interleave(ops.split(x, channels // over_time // 4, 2))
+    frames, channels = frames * over_time, channels // over_time // 4
+    phases = ops.unstack(x.reshape(batch * frames, 4, channels, height * width), 1)
+    return interleave([phase.reshape(batch, frames, channels, height, width) for phase in phases])
 
 
 def repeated(x: Tensor, over_time: int = 2) -> Tensor:
