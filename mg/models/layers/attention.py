@@ -80,7 +80,10 @@ def _not_after(length: int) -> Tensor:
 
 
 class SpatialAttention(nn.Cell):
-    """x + attention over the pixels of every frame.  (B, T, C, H, W), same shape out."""
+    """x + attention over the pixels of every frame.  (B, T, C, H, W), same shape out.
+
+    With `of_bands`, of frames of which others have the other rows; see `mg.models.layers.bands`.
+    """
 
     def __init__(self, channels: int, groups: int, statistics: str = "frame"):
         super().__init__()
@@ -90,11 +93,13 @@ class SpatialAttention(nn.Cell):
         self.value = Linear(channels)
         self.attend = Attend()
         self.projection = Linear(channels)
+        self.of_bands = None
 
     def construct(self, x: Tensor) -> Tensor:
         frames = to_frames(self.norm(x))
         tokens = frames.reshape(*frames.shape[:2], -1).transpose(0, 2, 1)
-        tokens = self.attend(self.query(tokens), self.key(tokens), self.value(tokens))
+        seen = tokens if self.of_bands is None else self.of_bands(tokens)
+        tokens = self.attend(self.query(tokens), self.key(seen), self.value(seen))
         frames = self.projection(tokens).transpose(0, 2, 1).reshape(frames.shape)
         return x + from_frames(frames, x.shape[0])
 
@@ -135,7 +140,12 @@ class CausalAttention(SpatialAttention):
     def construct(self, x: Tensor) -> Tensor:
         batch, frames, channels, height, width = x.shape
         tokens = self.norm(x).reshape(batch * frames, channels, height * width).transpose(0, 2, 1)
-        tokens = tokens.reshape(batch, frames * height * width, channels)
+        if self.of_bands is not None:  # in raster order a band sees of each other one something: all compute all
+            tokens = self.of_bands(tokens)
+        count = tokens.shape[1]
+        tokens = tokens.reshape(batch, frames * count, channels)
         tokens = self.attend(self.query(tokens), self.key(tokens), self.value(tokens))
-        tokens = self.projection(tokens).reshape(batch * frames, height * width, channels)
+        tokens = self.projection(tokens).reshape(batch * frames, count, channels)
+        if self.of_bands is not None:
+            tokens = self.of_bands.own(tokens, height * width)
         return x + tokens.transpose(0, 2, 1).reshape(x.shape)

@@ -15,7 +15,8 @@ class GroupNorm(nn.Cell):
 
     statistics: "frame" (over a frame's H, W and the group's channels) or "clip" (over T as well).
     affine: whether each channel has a weight and a bias of its own.
-    With `of_first`, the whole batch is normalised by the statistics of its first clip; see `twin_with_reference`.
+    With `of_first`, the whole batch is normalised by the statistics of its first clip; see `twin_with_reference`. With
+    `of_bands`, by those of frames of which others have the other rows; see `mg.models.layers.bands`.
     Computes in fp32 whatever the type of its input, and returns that type.
     """
 
@@ -24,6 +25,7 @@ class GroupNorm(nn.Cell):
         self.groups = groups
         self.per_clip = statistics == "clip"
         self.of_first = False
+        self.of_bands = None
         self.eps = eps
         start = Tensor(np.ones(channels, np.float32)), Tensor(np.zeros(channels, np.float32))
         self.weight, self.bias = map(Parameter, start) if affine else start
@@ -33,13 +35,16 @@ class GroupNorm(nn.Cell):
         self.on_cpu = runtime.on_cpu()
 
     def construct(self, x: Tensor) -> Tensor:
-        if self.on_cpu and not (self.training or self.of_first):
+        if self.on_cpu and not (self.training or self.of_first or self.of_bands is not None):
             return self.of_rows(x, self.weight, self.bias)
         batch, frames, channels, height, width = x.shape
         pixels = x.astype(mstype.float32).reshape(batch * frames * self.groups, -1)
         mean = self.average(pixels, batch, frames, width)
         centred = self.add(pixels, -mean)
         variance = self.average(centred * centred, batch, frames, width)
+        if self.of_bands is not None:
+            above, variance = self.of_bands(mean, variance)
+            centred = self.add(centred, above)
         scale = self.per_channel(ops.rsqrt(variance + self.eps), channels) * self.weight
         shift = ops.broadcast_to(self.bias, scale.shape)
         pixels = self.scale_and_shift(centred.reshape(-1, height * width), scale.reshape(-1), shift.reshape(-1))

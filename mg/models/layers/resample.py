@@ -42,17 +42,22 @@ class TemporalDownsample(nn.Cell):
 
 
 class SpatialUpsample(nn.Cell):
-    """H and W doubled: every pixel repeated twice both ways, then a 3x3 convolution."""
+    """H and W doubled: every pixel repeated twice both ways, then a 3x3 convolution.
+
+    halo: puts a row above and below; see `mg.models.layers.bands`.
+    """
 
     def __init__(self, channels: int):
         super().__init__()
         self.conv = SpatialConv(channels, channels)
+        self.halo = None
         self.phases = nn.CellList([Phase(channels, row, column) for row in (0, 1) for column in (0, 1)])
 
     def construct(self, x: Tensor) -> Tensor:
         if self.training:
             return self.conv(interleave((x, x, x, x)))
-        phases = [phase(to_frames(x), self.conv.weight, self.conv.bias) for phase in self.phases]
+        frames = to_frames(x) if self.halo is None else self.halo(to_frames(x))
+        phases = [phase(frames, self.conv.weight, self.conv.bias) for phase in self.phases]
         return interleave([phase.reshape(x.shape) for phase in phases])
 
 
