@@ -149,6 +149,7 @@ def _recipe(session: Session, options: Options, storing: Storing) -> dict[str, o
         "weights_sha256": sha256(model.weights_path),
         "kind": kind,
         "dtype": model.latents.dtype or storing.dtype,
+        "vocabulary": model.latents.vocabulary,
         "tiles": asdict(session.tiles) if session.use_tile else None,
         "options": {
             **{"num_frames": sampling.num_frames, "stride": sampling.stride, "image_size": size, **fps},
@@ -175,7 +176,7 @@ def _is_finished(output: Path, source: Source, recipe: dict[str, object], overwr
         raise
     for name, value in {"source": source.name, **recipe}.items():
         before = getattr(header, name)
-        if before != value and not (name == "model" and before is None):
+        if before != value and not (name in ("model", "vocabulary") and before is None):
             if overwrite:
                 return False
             raise InputError(
