@@ -58,7 +58,7 @@ def write_tokens(folder: Path | str, clips: Iterable[tuple[Path, Latents]]) -> T
         with open(files.part(folder / BIN), "wb") as file:
             for path, latents in clips:
                 first = first or latents.header
-                tokens = _tokens_of(path, latents, first)
+                tokens = tokens_of(path, latents, first)
                 for receive in (file.write, digest.update):
                     receive(tokens.tobytes())
                 rows.append((start, tokens.shape, latents.header))
@@ -80,6 +80,24 @@ def write_tokens(folder: Path | str, clips: Iterable[tuple[Path, Latents]]) -> T
         )
         files.part(folder / HEADER).write_text(json.dumps({**_KIND, **asdict(header)}, indent=1) + "\n")
     return header
+
+
+def tokens_of(path: Path, latents: Latents, first: Header) -> np.ndarray:
+    """The tokens (t, h, w) uint32 of a clip of a cache, if it is of the same tokenizer as the first.
+
+    path: of the clip, for what is said. Raises InputError as `write_tokens` does.
+    """
+    header = latents.header
+    if not header.of_codes:
+        raise InputError(f"'{path}' holds {header.kind}, but tokens are whole numbers; use a model that gives some")
+    if header.vocabulary is None:
+        raise InputError(f"'{path}' does not say how many codes there are; encode it again with --overwrite")
+    if (header.weights_sha256, header.vocabulary) != (first.weights_sha256, first.vocabulary):
+        raise InputError(f"'{path}' is of other weights ({header.weights_sha256}) than files before it; separate them")
+    (integers,) = next(iter(latents.arrays.values()))
+    if integers.min() < 0 or integers.max() >= header.vocabulary:
+        raise InputError(f"'{path}' holds codes outside 0 to {header.vocabulary - 1}; encode the clip again")
+    return integers.astype(DTYPE)
 
 
 class TokenFile:
@@ -123,21 +141,6 @@ class TokenFile:
     def source(self, number: int) -> str:
         """The relative name of what clip `number` was encoded from."""
         return self.index["source"][number].decode()
-
-
-def _tokens_of(path: Path, latents: Latents, first: Header) -> np.ndarray:
-    """The tokens (t, h, w) of a clip, as they are stored, once it is of the same tokenizer as the first."""
-    header = latents.header
-    if not header.of_codes:
-        raise InputError(f"'{path}' holds {header.kind}, but tokens are whole numbers; use a model that gives some")
-    if header.vocabulary is None:
-        raise InputError(f"'{path}' does not say how many codes there are; encode it again with --overwrite")
-    if (header.weights_sha256, header.vocabulary) != (first.weights_sha256, first.vocabulary):
-        raise InputError(f"'{path}' is of other weights ({header.weights_sha256}) than files before it; separate them")
-    (integers,) = next(iter(latents.arrays.values()))
-    if integers.min() < 0 or integers.max() >= header.vocabulary:
-        raise InputError(f"'{path}' holds codes outside 0 to {header.vocabulary - 1}; encode the clip again")
-    return integers.astype(DTYPE)
 
 
 def _row_type(source: int, fps: int) -> np.dtype:
