@@ -112,7 +112,7 @@ def _draw_frequencies(axis: Axes, use: CodeUse, vocabulary: int) -> None:
     axis.plot(np.arange(1, use.distinct + 1), np.sort(use.counts)[::-1], color=LINE, linewidth=1.4)
     axis.axhline(even, color=BAND, linewidth=1.4)
     axis.text(1, even, " all alike", fontsize=SMALL, va="bottom")
-    dress(axis, f"tokens of each code; perplexity {figures['perplexity']:.1f}", "code, the most frequent first", 8)
+    dress(axis, f"tokens of each code; perplexity {figures['perplexity']:.1f}", "code, the most frequent first", 6)
     axis.set_xscale("log")
     axis.set_yscale("log")
 

@@ -82,6 +82,7 @@ class Gaussian:
     drawn_as = ("sample",)  # of these, what a generator decides
     dtype = None  # of what is stored: as it is asked for
     vocabulary = None  # how many codes there are
+    counted = None  # of a training step's outputs, the one whose codes are counted
 
     def integers(self, raw: np.ndarray) -> None:
         """There are none."""
@@ -122,6 +123,7 @@ class Codes:
     stored_as = ("codes",)
     drawn_as = ()
     dtype = "int32"
+    counted = "codes"
 
     def __init__(self, bits: int):
         self.values = 2 ** np.arange(bits - 1, -1, -1, dtype=np.int64)

@@ -17,6 +17,7 @@ from mg.data.plan import Share
 from mg.data.validation import ValidationClip, validation_clips
 from mg.distributed import Average
 from mg.errors import InputError
+from mg.evaluation.codebook import CodeUse, draw_use
 from mg.evaluation.round_trip import round_trip
 from mg.io import image, pixels, video
 from mg.io.clip import Clip
@@ -70,17 +71,19 @@ class Validation:
         self.objective, self.session = parts.objective, Listening(parts.model)
         given = [name for name in parts.forward.outputs if name in (RECONSTRUCTION, *parts.model.latents.outputs)]
         self.figures = Figures(parts.objective, given)
+        self.latents = parts.model.latents
         self.average = Average(share.ranks)
 
     def run(self, number: int, folder: Path) -> dict[str, float]:
         """The means over all clips, of all ranks, of PSNR, SSIM, and the terms and total as weighed at step `number`.
 
-        Terms that need more than a clip, its latents and its reconstruction are left out. The first few clips of each
-        rank are written to `folder` as pictures and side by side. Files that cannot be read are named in the log and
+        Terms that need more than a clip, its latents and its reconstruction are left out. Where latents are codes, how
+        all clips together use them is told as "codes_..." and, of each rank, drawn. The first few clips of each rank
+        are written to `folder` as pictures and side by side. Files that cannot be read are named in the log and
         counted as "failed".
         """
         names = ("psnr", "ssim", *(self.figures.names if self.figures.chosen else ()))
-        sums, scored, failed = np.zeros(len(names)), 0, 0
+        sums, scored, failed, use = np.zeros(len(names)), 0, 0, CodeUse()
         clips = validation_clips(self.clips, self.rank, self.ranks)
         bar = show_progress(clips, desc="validation", unit="clip", leave=False, disable=self.rank > 0)
         weights = self.objective.weights_at(number)
@@ -90,7 +93,7 @@ class Validation:
                     logger.warning("validation leaves out %s: %s", clip.path, clip.reason)
                     failed += 1
                     continue
-                scores, recon = self._score(clip, weights)
+                scores, recon = self._score(clip, weights, use)
                 sums += [scores[name] for name in names]
                 scored += 1
                 if index < _PICTURES:
@@ -99,10 +102,21 @@ class Validation:
         *sums, scored, failed = (self.average((Tensor(packed),))[0].asnumpy() * self.ranks).tolist()
         if scored == 0:
             raise InputError(f"none of the {failed:.0f} validation clips can be read; check validation_video_folder")
-        return {**{name: total / scored for name, total in zip(names, sums)}, "clips": scored, "failed": failed}
+        means = {name: total / scored for name, total in zip(names, sums)}
+        return {**means, **self._use_of_codes(use, folder), "clips": scored, "failed": failed}
 
-    def _score(self, clip: ValidationClip, weights: Tensor) -> tuple[dict[str, float], np.ndarray]:
-        """Figures of a clip, and its reconstruction (T, H, W, 3) uint8."""
+    def _use_of_codes(self, use: CodeUse, folder: Path) -> dict[str, float]:
+        """Figures of the codes of all ranks, where latents are codes; those of this rank are drawn."""
+        vocabulary = self.latents.vocabulary
+        if vocabulary is None:
+            return {}
+        if use.tokens:
+            draw_use(folder / f"rank{self.rank}_codes.png", use, vocabulary)
+        figures = use.over_ranks(self.rank, self.ranks).figures(vocabulary)
+        return {f"codes_{name}": value for name, value in figures.items()}
+
+    def _score(self, clip: ValidationClip, weights: Tensor, use: CodeUse) -> tuple[dict[str, float], np.ndarray]:
+        """Figures of a clip, and its reconstruction (T, H, W, 3) uint8. Its codes are added to `use`."""
         total, height, width, _ = clip.frames.shape
         opened = Clip(clip.path, iter(clip.frames), (height, width), total, total, None)
         try:
@@ -114,6 +128,9 @@ class Validation:
             "ssim": float(np.mean([ssim(*pair) for pair in pairs])),
         }
         x = Tensor(np.ascontiguousarray(pixels.to_clip(clip.frames))[None])
+        integers = self.latents.integers(np.concatenate(self.session.raw, 2))
+        if integers is not None:
+            use.add(integers)
         outputs = self.session.heard(total, height, width)
         terms = self.figures.by_name(
             weights, x, {name: Tensor(np.ascontiguousarray(array)) for name, array in outputs.items()}

@@ -175,6 +175,8 @@ def test_the_page_computes_what_the_command_does(kind, home, compiled, tmp_path)
     assert len(told.latents) == told.latent_shape[1]
 
 
+STEP_FIGURES = {"distinct", "perplexity", "least_even_bit"}
+VALIDATION_FIGURES = {*STEP_FIGURES, "share", "entropy_bits"}
 # The toys' operators one by one are cheap; compiled steps, and networks with levels, cost a minute and more.
 TRAINED = [
     pytest.param(
@@ -223,6 +225,23 @@ def test_training_validates_and_resumes_bit_for_bit(trained, how, tmp_path):
     assert list((tmp_path / "six" / "validation" / "step_00000006").glob("*_sheet.png"))
     model = families.load(tmp_path / "six" / "last.safetensors")
     assert model.family == trained.family
+    check_codes(model.latents.vocabulary, whole[0], tmp_path / "six")
+
+
+def check_codes(vocabulary, records, run):
+    """Steps and validations tell how codes are used, of a family that has some."""
+    drawn = list((run / "validation" / "step_00000006").glob("*_codes.png"))
+    for prefix, names in (("", STEP_FIGURES), ("validation_", VALIDATION_FIGURES)):
+        found = [record for record in records if f"{prefix}total" in record]
+        for record in found:
+            assert {name for name in record if "codes_" in name} == (
+                {f"{prefix}codes_{name}" for name in names} if vocabulary else set()
+            )
+            if vocabulary:
+                perplexity, distinct = (record[f"{prefix}codes_{name}"] for name in ("perplexity", "distinct"))
+                assert 1 <= perplexity < distinct + 1e-6 and distinct <= vocabulary
+                assert 0 <= record[f"{prefix}codes_least_even_bit"] <= 0.5
+        assert found and len(drawn) == (vocabulary is not None)
 
 
 def _trained(folder):
