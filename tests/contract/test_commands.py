@@ -16,12 +16,13 @@ from media import moving_frames, write_clip
 
 from mg.config import write_recipe
 from mg.data.latent_dataset import LatentSource
+from mg.demo import explain as page
 from mg.demo.explain import explain
 from mg.demo.limits import Limits, Request
 from mg.inference import decode
 from mg.inference.outputs import Outputs
 from mg.io.image import read_image, write_image
-from mg.io.latents import read_header
+from mg.io.latents import read_header, read_latents
 from mg.io.video import probe
 from mg.models import families
 from mg.models.session import Session
@@ -118,7 +119,8 @@ def test_reconstruct_encode_and_decode_agree(kind, home, compiled, mode, shown, 
         np.testing.assert_array_equal(frames, shown[name])
         header, _ = read_header(home / "cache" / f"{name[0]}.safetensors")
         assert (header.model, header.frames, header.source) == (kind.family, SOURCES[name], name)
-        assert header.kind == families.family_of(kind.family)(dict(kind.config)).latents.stored_as[0]
+        latents = families.family_of(kind.family)(dict(kind.config)).latents
+        assert (header.kind, header.vocabulary) == (latents.stored_as[0], latents.vocabulary)
         assert header.tiles is not None
     assert probe(home / "back" / "a.mp4") == probe(home / "media" / "a.mp4")
 
@@ -163,7 +165,9 @@ def test_folders_are_compared(home):
     assert image["psnr"] == before["psnr"]  # a PNG loses nothing
 
 
-def test_the_page_computes_what_the_command_does(kind, home, compiled, tmp_path):
+def test_the_page_computes_what_the_command_does(kind, home, compiled, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(page, "draw_tokens", lambda path, integers, vocabulary: drawn.append((integers, vocabulary)))
     session = Session(families.load(home / "model.safetensors"))
     with graphs() if compiled else pynative():
         told = explain(session, Request(home / "media" / "a.mp4", FRAMES), Limits(), tmp_path, lambda *_: None)
@@ -173,6 +177,12 @@ def test_the_page_computes_what_the_command_does(kind, home, compiled, tmp_path)
     model = session.model
     assert told.latent_shape[:2] == (model.channels_in_latent, model.latent_frames(FRAMES))
     assert len(told.latents) == told.latent_shape[1]
+    if model.latents.vocabulary is None:
+        assert drawn == [] and all(path.exists() for path, _ in told.latents)
+    else:  # what the page draws is what the cache has
+        (stored,) = read_latents(home / "cache" / "a.safetensors").arrays.values()
+        np.testing.assert_array_equal(np.stack([integers for integers, _ in drawn]), stored[0])
+        assert {vocabulary for _, vocabulary in drawn} == {model.latents.vocabulary}
 
 
 STEP_FIGURES = {"distinct", "perplexity", "least_even_bit"}
