@@ -143,6 +143,7 @@ def _recipe(session: Session, options: Options, storing: Storing) -> dict[str, o
     sampling = options.sampling
     size = None if sampling.image_size is None else list(sampling.image_size)
     fps = {} if sampling.sample_fps is None else {"sample_fps": str(sampling.sample_fps)}
+    side = {} if sampling.resolution is None else {"resolution": sampling.resolution}
     drawn = {"seed": options.seed} if kind in model.latents.drawn_as else {}
     return {
         "model": model.family,
@@ -152,7 +153,7 @@ def _recipe(session: Session, options: Options, storing: Storing) -> dict[str, o
         "vocabulary": model.latents.vocabulary,
         "tiles": asdict(session.tiles) if session.use_tile else None,
         "options": {
-            **{"num_frames": sampling.num_frames, "stride": sampling.stride, "image_size": size, **fps},
+            **{"num_frames": sampling.num_frames, "stride": sampling.stride, "image_size": size, **side, **fps},
             "compute_dtype": str(model.compute_dtype),
             **({"windows": session.tiles.windows} if session.tiles.separate else {}),
             **drawn,
