@@ -232,7 +232,8 @@ def test_training_validates_and_resumes_bit_for_bit(trained, how, tmp_path):
     for term in families.family_of(trained.family).terms:
         assert all(np.isfinite(record[term.name]) for record in steps)
     assert len([record for record in whole[0] if record.get("validation_psnr", 0) > 0]) == 3
-    assert list((tmp_path / "six" / "validation" / "step_00000006").glob("*_sheet.png"))
+    pictures = tmp_path / "six" / "validation" / "step_00000006"
+    assert list(pictures.glob("*_sheet.png")) and (pictures / "rank0_curves.png").is_file()
     model = families.load(tmp_path / "six" / "last.safetensors")
     assert model.family == trained.family
     check_codes(model.latents.vocabulary, whole[0], tmp_path / "six")

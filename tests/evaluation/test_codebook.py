@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from conftest import msrun
 
 from mg.evaluation.codebook import CodeUse, bits_of, draw_use
 from mg.io.image import read_image
@@ -45,6 +46,25 @@ def test_ranks_together_are_one_process(bits):
     np.testing.assert_array_equal(together.counts, whole.counts)
     assert together.figures(2**bits) == whole.figures(2**bits)
     assert whole.over_ranks(0, 1) is whole
+
+
+TWO_RANKS = """
+import numpy as np
+from mg import distributed
+from mg.evaluation.codebook import CodeUse
+rank, ranks = distributed.start()
+use = CodeUse()
+use.add(np.random.default_rng(rank).integers(0, 2**18, 500 + 300 * rank))
+print("together", use.over_ranks(rank, ranks).figures(2**18))
+"""
+
+
+@pytest.mark.slow
+def test_two_ranks_know_of_each_other(tmp_path):
+    (tmp_path / "ranks.py").write_text(TWO_RANKS)
+    log = msrun(tmp_path / "ranks.py", folder=tmp_path)
+    whole = used(*(np.random.default_rng(rank).integers(0, 2**18, 500 + 300 * rank) for rank in range(2)))
+    assert log.count("together ") == log.count(f"together {whole.figures(2**18)}") >= 2
 
 
 def test_the_picture(tmp_path):
