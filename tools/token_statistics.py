@@ -17,11 +17,11 @@ from tqdm import tqdm
 
 from mg import cli
 from mg.errors import InputError
-from mg.evaluation.codebook import CodeUse, bits_of, draw_use
+from mg.evaluation.codebook import CodeUse, draw_use
 from mg.files import whole_file
 from mg.io.latent_index import find_latents
 from mg.io.latents import read_latents
-from mg.io.tokens import HEADER, TokenFile, tokens_of
+from mg.io.tokens import HEADER, TokenFile, bits_of, tokens_of
 from mg.locks import hold_file
 from mg.progress import show_progress
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mg.evaluation.codebook import bits_of
 from mg.io.plots import LARGE, SMALL, plot
+from mg.io.tokens import bits_of
 
 _GREY = "#475569"
 _COLOURS = "RdBu_r"

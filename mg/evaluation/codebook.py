@@ -10,6 +10,7 @@ from mindspore import Tensor
 
 from mg.distributed import Average
 from mg.io.plots import BAND, LINE, SMALL, dress, plot
+from mg.io.tokens import bits_of
 
 _HALF = 15  # bits of a code that fp32 holds with room to spare
 
@@ -90,11 +91,6 @@ class CodeUse:
         use = cls()
         use._merge(((high << _HALF) | low)[counts > 0], counts[counts > 0])
         return use
-
-
-def bits_of(vocabulary: int) -> int:
-    """How many bits a code has."""
-    return (vocabulary - 1).bit_length()
 
 
 def draw_use(path: Path | str, use: CodeUse, vocabulary: int) -> None:

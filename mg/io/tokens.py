@@ -46,6 +46,11 @@ class TokenHeader:
     index_sha256: str
 
 
+def bits_of(vocabulary: int) -> int:
+    """How many bits a token of so many has."""
+    return (vocabulary - 1).bit_length()
+
+
 def write_tokens(folder: Path | str, clips: Iterable[tuple[Path, Latents]]) -> TokenHeader:
     """Write the codes of all clips, (where one is from, what is in it), to three files, all of them or none.
 
@@ -70,7 +75,7 @@ def write_tokens(folder: Path | str, clips: Iterable[tuple[Path, Latents]]) -> T
         files.part(folder / INDEX).write_bytes(content.getvalue())
         header = TokenHeader(
             vocabulary_size=first.vocabulary,
-            bits=(first.vocabulary - 1).bit_length(),
+            bits=bits_of(first.vocabulary),
             tokens=start,
             clips=len(rows),
             model=first.model,

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from conftest import msrun
 
-from mg.evaluation.codebook import CodeUse, bits_of, draw_use
+from mg.evaluation.codebook import CodeUse, draw_use
 from mg.io.image import read_image
+from mg.io.tokens import bits_of
 
 
 def used(*arrays):
