@@ -108,7 +108,7 @@ def test_bad_limits_are_named(field):
 
 
 def test_everything_is_done_in_one_thread_one_after_the_other():
-    line, busy, seen = OneThread(), threading.Lock(), []
+    line, busy, seen = OneThread(most_each=8), threading.Lock(), []
 
     def task(number: int) -> int:
         assert busy.acquire(blocking=False)
