@@ -5,13 +5,13 @@ are exact, in fp64, with one file in memory at a time. An outlier is a value (of
 three standard deviations of its channel.
 
 Of integer codes: how many different ones there are, and the entropy of their frequencies in bits, at most the bits of a
-code; 2 to the power of it is the number of codes that are in use as it were (perplexity).
+code; 2 to the power of it is the number of codes that are in use as it were (perplexity). tools/token_statistics.py
+tells more of them.
 """
 
 from __future__ import annotations
 
 import json
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from mg import cli
 from mg.errors import InputError
+from mg.evaluation.codebook import CodeUse
 from mg.files import whole_file
 from mg.io.latent_index import find_latents
 from mg.io.latents import read_latents
@@ -87,7 +88,7 @@ def statistics(files: list[Path]) -> dict[str, object]:
 
 def statistics_of_codes(files: list[Path]) -> dict[str, object]:
     """Figures of integer codes, for the JSON file."""
-    counts, weights = Counter(), None
+    use, weights = CodeUse(), None
     for path in show_progress(files, desc="codes", unit="file"):
         latents = read_latents(path)
         if "codes" not in latents.arrays:
@@ -95,17 +96,14 @@ def statistics_of_codes(files: list[Path]) -> dict[str, object]:
         weights = weights or latents.header.weights_sha256
         if weights != latents.header.weights_sha256:
             raise InputError(f"'{path}' is of other weights than '{files[0]}' ({weights}); separate them")
-        counts.update(dict(zip(*(array.tolist() for array in np.unique(latents.arrays["codes"], return_counts=True)))))
-    total = sum(counts.values())
-    shares = np.array(list(counts.values())) / total
-    entropy = float(-(shares * np.log2(shares)).sum())
+        use.add(latents.arrays["codes"])
     return {
         "files": len(files),
         "weights_sha256": weights,
-        "values": total,
-        "different": len(counts),
-        "entropy_bits": entropy,
-        "perplexity": 2**entropy,
+        "values": use.tokens,
+        "different": use.distinct,
+        "entropy_bits": use.entropy_bits,
+        "perplexity": 2**use.entropy_bits,
     }
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from mg.demo.limits import Limits, Request
-from mg.demo.pictures import draw_latents
+from mg.demo.pictures import draw_latents, draw_tokens
 from mg.errors import InputError
 from mg.evaluation.curves import Curves
 from mg.evaluation.round_trip import generator_of, round_trip
@@ -138,7 +138,8 @@ def _open(request: Request, limits: Limits) -> tuple[Clip, list[str]]:
 
 
 def _draw_latents(model: Autoencoder, z: np.ndarray, frames: int, folder: Path) -> list[tuple[Path, str]]:
-    """Pictures and captions of the latent frames of z, (z, t, h, w), as a diffusion model sees them."""
+    """Pictures and captions of the latent frames of z, (z, t, h, w): tokens, or as a diffusion model sees them."""
+    integers = model.latents.integers(z[None])
     scaled = model.factors.scale(z)
     limit = float(np.percentile(np.abs(scaled), 99.5)) or 1.0
     drawn = []
@@ -146,6 +147,9 @@ def _draw_latents(model: Autoencoder, z: np.ndarray, frames: int, folder: Path) 
         first, last = model.frames(index), min(model.frames(index + 1), frames) - 1
         of_frames = f"frames {first} to {last}" if last > first else f"frame {first}"
         path = folder / f"latents_{index}.png"
-        draw_latents(path, scaled[:, index], limit)
+        if integers is None:
+            draw_latents(path, scaled[:, index], limit)
+        else:
+            draw_tokens(path, integers[0, index], model.latents.vocabulary)
         drawn.append((path, f"latent frame {index}: {of_frames}"))
     return drawn

@@ -169,7 +169,8 @@ def build(desk: Desk) -> gr.Blocks:
                 num_frames = gr.Slider(1, most, min(32, most), step=1, label="Frames, from the start", elem_id="frames")
                 kind_of_latents = [("mean", "mean"), ("a sample", "sample")]
                 info = "what is decoded: the posterior's"
-                latents = gr.Radio(kind_of_latents, value="mean", label="Latents", info=info)
+                drawn = bool(model.latents.drawn_as)
+                latents = gr.Radio(kind_of_latents, value="mean", label="Latents", info=info, visible=drawn)
                 info = "without: windows of a few whole frames, worst at their ends; faster where frames are large"
                 use_tile = gr.Checkbox(True, label="Compute in tiles", info=info)
                 with gr.Accordion("Sizes of tiles", open=False) as tile_sizes:

@@ -143,15 +143,17 @@ def _recipe(session: Session, options: Options, storing: Storing) -> dict[str, o
     sampling = options.sampling
     size = None if sampling.image_size is None else list(sampling.image_size)
     fps = {} if sampling.sample_fps is None else {"sample_fps": str(sampling.sample_fps)}
+    side = {} if sampling.resolution is None else {"resolution": sampling.resolution}
     drawn = {"seed": options.seed} if kind in model.latents.drawn_as else {}
     return {
         "model": model.family,
         "weights_sha256": sha256(model.weights_path),
         "kind": kind,
         "dtype": model.latents.dtype or storing.dtype,
+        "vocabulary": model.latents.vocabulary,
         "tiles": asdict(session.tiles) if session.use_tile else None,
         "options": {
-            **{"num_frames": sampling.num_frames, "stride": sampling.stride, "image_size": size, **fps},
+            **{"num_frames": sampling.num_frames, "stride": sampling.stride, "image_size": size, **side, **fps},
             "compute_dtype": str(model.compute_dtype),
             **({"windows": session.tiles.windows} if session.tiles.separate else {}),
             **drawn,
@@ -175,7 +177,7 @@ def _is_finished(output: Path, source: Source, recipe: dict[str, object], overwr
         raise
     for name, value in {"source": source.name, **recipe}.items():
         before = getattr(header, name)
-        if before != value and not (name == "model" and before is None):
+        if before != value and not (name in ("model", "vocabulary") and before is None):
             if overwrite:
                 return False
             raise InputError(

@@ -100,6 +100,8 @@ def add_sampling_flags(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="side, or height and width, in pixels (default: as it is)",
     )
+    text = "scale the shorter side to so many pixels, instead of --image_size (default: as it is)"
+    group.add_argument("--resolution", type=int, metavar="N", help=text)
 
 
 def given_sampling(args: argparse.Namespace) -> Sampling:
@@ -109,7 +111,13 @@ def given_sampling(args: argparse.Namespace) -> Sampling:
         raise InputError(f"image_size={size} has {len(size)} values; give the side, or height and width")
     size = None if size is None else (size[0], size[-1])
     return Sampling(
-        args.sample_fps, args.sample_stride, args.num_frames, size, seconds=args.seconds, slices=given_slices(args)
+        args.sample_fps,
+        args.sample_stride,
+        args.num_frames,
+        size,
+        resolution=args.resolution,
+        seconds=args.seconds,
+        slices=given_slices(args),
     )
 
 

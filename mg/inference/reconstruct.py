@@ -82,6 +82,12 @@ def _keep_originals(sources: Sequence[Source], output: Path) -> None:
             raise InputError(f"'{source.path}' lies where save_folders writes clips; name another output folder")
 
 
+def _resizing(options: Options) -> str:
+    if options.sampling.image_size:
+        return "cover, then centre crop"
+    return "by the shorter side" if options.sampling.resolution else "none"
+
+
 def _protocol(session: Session, options: Options) -> dict[str, object]:
     model, sampling = session.model, asdict(options.sampling)
     shown = {key: str(value) if isinstance(value, Fraction) else value for key, value in sampling.items()}
@@ -90,7 +96,7 @@ def _protocol(session: Session, options: Options) -> dict[str, object]:
         "family": model.family,
         "latents": "a sample" if options.sample else "the likeliest: the mean of a posterior, or the codes",
         "rounding": "clipped to [-1, 1], rounded to the nearest of 256 levels",
-        "resize": "cover, then centre crop" if options.sampling.image_size else "none",
+        "resize": _resizing(options),
         "tiles": asdict(session.tiles) if session.use_tile else whole,
         "options": {**shown, "sample": options.sample, "seed": options.seed},
         "batch_size": options.batch_size,

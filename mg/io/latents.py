@@ -1,8 +1,8 @@
 """Latents of one clip in a file, raw and unscaled: the only place that knows how.
 
 A safetensors file with `mean` and `std` (kind posterior), `z` (sample), each (z, t, h, w), or integer `codes` (codes),
-(1, t, h, w), and a header, JSON under the metadata key `mg`. The model's name and the times of frames have keys of
-their own, which versions that know nothing of them do not look at.
+(1, t, h, w), and a header, JSON under the metadata key `mg`. The model's name, the times of frames and how many codes
+there are have keys of their own, which versions that know nothing of them do not look at.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from mg.files import require_file, whole_file
 
 KINDS = {"posterior": ("mean", "std"), "sample": ("z",), "codes": ("codes",)}
 SUFFIX = ".safetensors"
-_HEADER_KEY, _MODEL_KEY, _TIMES_KEY, FAMILY = "mg", "model", "times", "latents"
+_HEADER_KEY, _MODEL_KEY, _TIMES_KEY, _VOCABULARY_KEY, FAMILY = "mg", "model", "times", "vocabulary", "latents"
 _FLOATS = {"fp32": np.float32, "fp16": np.float16, "bf16": ml_dtypes.bfloat16}
 _INTEGERS = {name: np.dtype(name) for sign in ("", "u") for name in (f"{sign}int{bits}" for bits in (8, 16, 32, 64))}
 _TYPES = {**_FLOATS, **_INTEGERS}
@@ -48,7 +48,7 @@ class Header:
     scaling_factor, shift_factor: a diffusion model sees (z - shift) * scaling; one number for all channels, or a list
     of one for each; the file itself is not scaled. model: name of the family that made them; None in old files.
     times: of a clip whose rate varies, when each of its frames begins to be shown, in seconds, and last when the last
-    one ends; fps is their mean then.
+    one ends; fps is their mean then. vocabulary: of codes, how many there are; None in files that do not say.
     """
 
     kind: str
@@ -65,6 +65,7 @@ class Header:
     shift_factor: float | list[float]
     model: str | None = None
     times: tuple[Fraction, ...] | None = None
+    vocabulary: int | None = None
 
     def __post_init__(self):
         _require("kind", self.kind, self.kind in tuple(KINDS), f"be one of {', '.join(KINDS)}")
@@ -81,6 +82,8 @@ class Header:
         for field in ("source", "weights_sha256"):
             _require(field, getattr(self, field), _is_text(getattr(self, field)), "be text")
         _require("model", self.model, self.model is None or _is_text(self.model), "be a family's name")
+        fine = self.vocabulary is None or (self.of_codes and is_whole(self.vocabulary) and self.vocabulary >= 2)
+        _require("vocabulary", self.vocabulary, fine, "be a whole number of at least 2, of codes alone")
         for field in ("scaling_factor", "shift_factor"):
             object.__setattr__(self, field, _factor(field, getattr(self, field)))
         _require("tiles", self.tiles, self.tiles is None or isinstance(self.tiles, Mapping), "be a mapping or null")
@@ -130,12 +133,14 @@ def write_latents(path: Path | str, latents: Latents) -> None:
             raise InputError(f"'{path}': {name} is {array.dtype}, but {header.dtype} is stored from it; convert it")
     stored = {name: _as_stored(path, name, array, header.dtype) for name, array in latents.arrays.items()}
     values = asdict(header)
-    model, times = values.pop("model"), values.pop("times")
+    model, times, vocabulary = (values.pop(name) for name in ("model", "times", "vocabulary"))
     metadata = {_HEADER_KEY: json.dumps({"family": FAMILY, **values}, sort_keys=True, allow_nan=False)}
     if model is not None:
         metadata[_MODEL_KEY] = model
     if times is not None:
         metadata[_TIMES_KEY] = " ".join(map(str, times))
+    if vocabulary is not None:
+        metadata[_VOCABULARY_KEY] = str(vocabulary)
     content = save(stored, metadata)
     with whole_file(path) as part:
         part.write_bytes(_in_order(content))
@@ -202,14 +207,16 @@ def _header(path: Path | str, file: safe_open) -> Header:
         raise _damaged(path, "its header is no mapping with a family") from None
     if family != FAMILY:
         raise InputError(f"'{path}' holds '{family}', not latents; name a file that scripts/encode.py wrote")
-    names = {field.name for field in fields(Header)} - {_MODEL_KEY, _TIMES_KEY}
+    names = {field.name for field in fields(Header)} - {_MODEL_KEY, _TIMES_KEY, _VOCABULARY_KEY}
     if set(values) != names:
         wrong = f"lacks {sorted(names - set(values))} and has unknown {sorted(set(values) - names)}"
         raise InputError(f"'{path}': its header {wrong}; encode the clip again")
     try:
         times = metadata.get(_TIMES_KEY)
         times = None if times is None else tuple(map(Fraction, times.split()))
-        header = Header(**values, model=metadata.get(_MODEL_KEY), times=times)
+        vocabulary = metadata.get(_VOCABULARY_KEY)
+        vocabulary = None if vocabulary is None else int(vocabulary)
+        header = Header(**values, model=metadata.get(_MODEL_KEY), times=times, vocabulary=vocabulary)
     except (InputError, TypeError, ValueError, ZeroDivisionError) as error:
         raise InputError(f"'{path}': {error}") from None
     slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118

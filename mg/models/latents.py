@@ -81,6 +81,11 @@ class Gaussian:
     stored_as = ("posterior", "sample")
     drawn_as = ("sample",)  # of these, what a generator decides
     dtype = None  # of what is stored: as it is asked for
+    vocabulary = None  # how many codes there are
+    counted = None  # of a training step's outputs, the one whose codes are counted
+
+    def integers(self, raw: np.ndarray) -> None:
+        """There are none."""
 
     def named(self, raw: np.ndarray) -> dict[str, np.ndarray]:
         """Mean and log-variance, (B, z, t, h, w) each."""
@@ -118,9 +123,11 @@ class Codes:
     stored_as = ("codes",)
     drawn_as = ()
     dtype = "int32"
+    counted = "codes"
 
     def __init__(self, bits: int):
         self.values = 2 ** np.arange(bits - 1, -1, -1, dtype=np.int64)
+        self.vocabulary = 2**bits
 
     def named(self, raw: np.ndarray) -> dict[str, np.ndarray]:
         """The signs, (B, bits, t, h, w)."""
@@ -148,9 +155,10 @@ class Codes:
 
     def signs(self, integers: np.ndarray) -> np.ndarray:
         """(..., t, h, w) integers -> (..., bits, t, h, w), +1 and -1. Raises InputError for what is no code."""
-        most = 2 * int(self.values[0])
-        if integers.dtype.kind not in "iu" or integers.size == 0 or integers.min() < 0 or integers.max() >= most:
-            raise InputError(f"codes must be whole numbers from 0 to {most - 1}; use those of the same model")
+        fine = integers.dtype.kind in "iu" and integers.size > 0
+        if not fine or integers.min() < 0 or integers.max() >= self.vocabulary:
+            most = self.vocabulary - 1
+            raise InputError(f"codes must be whole numbers from 0 to {most}; use those of the same model")
         set_bits = (integers[..., None, :, :, :] & self.values[:, None, None, None]) != 0
         return np.where(set_bits, np.float32(1), np.float32(-1))
 

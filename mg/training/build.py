@@ -56,7 +56,8 @@ class Parts:
         self.adversary = None
         if recipe.adversarial.disc_weight > 0:
             self.adversary = _adversary(recipe, self.objective, self.model.compute_dtype, ranks)
-        self.loss = Loss(self.forward, self.objective, _heard(self.adversary, self.model.compute_dtype))
+        heard = _heard(self.adversary, self.model.compute_dtype)
+        self.loss = Loss(self.forward, self.objective, heard, self.model.latents.counted)
         self.gradients = Gradients(self.loss, trained, self.loss_scale)
         self.update = Update(optimizer, self.ema, self.loss_scale, ranks, training.max_grad_norm)
         self.tensors = self._tensors(named)

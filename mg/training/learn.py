@@ -10,6 +10,7 @@ from mindspore import Tensor, nn
 from mindspore import dtype as mstype
 
 from mg.data.plan import NOISE, Share
+from mg.evaluation.codebook import CodeUse
 from mg.training.build import Parts
 from mg.training.config import TrainingConfig
 from mg.training.recipe import Recipe
@@ -52,14 +53,17 @@ class Learner:
 
         number: of the step, from 0. ratio: what the step before returned, 0 at first.
         figures: "total" and the unweighted terms, averaged over micro batches; "grad_norm"; "kept", which is 0 for a
-        step that was not finite and changed nothing; and the discriminator's.
+        step that was not finite and changed nothing; the discriminator's; and, of latents that are codes, how many
+        different ones the clips of this rank have and how evenly they are used.
         """
         weights = self.parts.objective.weights_at(number)
         judged = self.adversary is not None and self.adversary.takes_part(number)
         weight = _scalar(self.adversary.weight(ratio) if judged else 0.0)
         results, (norm, kept) = self._update(batches, weights, weight, _scalar(rates.model))
-        vectors, recons = zip(*results)
+        vectors, recons, *counted = zip(*results)
         figures = self._by_name(vectors)
+        for outputs in counted:
+            figures.update(self._use_of_codes(outputs))
         if judged:
             pairs = [(batch.clip, recon) for batch, recon in zip(batches, recons)]
             of_adversary, ratio = self.adversary.learn(number, pairs, weights, _scalar(rates.discriminator))
@@ -82,6 +86,14 @@ class Learner:
             for name, value in zip(sums, vector.asnumpy().tolist()):
                 sums[name] += value / len(vectors)
         return sums
+
+    def _use_of_codes(self, outputs: Sequence[Tensor]) -> dict[str, float]:
+        """Figures of the codes of all micro batches."""
+        use, latents = CodeUse(), self.parts.model.latents
+        for output in outputs:
+            use.add(latents.integers(output.asnumpy()))
+        figures = use.figures(latents.vocabulary)
+        return {f"codes_{name}": figures[name] for name in ("distinct", "perplexity", "least_even_bit")}
 
     @property
     def cells(self) -> tuple[nn.Cell, ...]:

@@ -81,20 +81,28 @@ class LossScale(nn.Cell):
 
 
 class Loss(nn.Cell):
-    """(scale, weights, adversarial weight, clip, *noises) -> (scaled total, (figures, what is judged)).
+    """(scale, weights, adversarial weight, clip, *noises) -> (scaled total, results).
 
+    results: figures, what is judged and, where there is something to count, that.
     weights: `Objective.weights_at` of the step. noises: as `forward` takes them. (In a tuple they would be constants.)
     figures: the total and the unweighted terms, one fp32 vector; `names` says what they are.
     adversarial: (reconstruction) -> the adversarial term, or None without; nothing in it is trained here.
     What is judged is the reconstruction where there is an adversary; else the figures, so that a reconstruction that
-    no term looks at is not computed.
+    no term looks at is not computed. counted: the output of `forward` that is handed out besides, or None.
     """
 
-    def __init__(self, forward: nn.Cell, objective: Objective, adversarial: nn.Cell | None = None):
+    def __init__(
+        self,
+        forward: nn.Cell,
+        objective: Objective,
+        adversarial: nn.Cell | None = None,
+        counted: str | None = None,
+    ):
         super().__init__(auto_prefix=False)
         self.forward = forward
         self.objective = objective
         self.adversarial = adversarial
+        self.counted = counted
         self.names = ("total", *objective.names, *(() if adversarial is None else ("adversarial",)))
 
     def construct(self, scale: Tensor, weights: Tensor, adversarial_weight: Tensor, clip: Tensor, *noises: Tensor):
@@ -105,11 +113,14 @@ class Loss(nn.Cell):
             figures.append(self.adversarial(outputs["reconstruction"]))
             total = total + adversarial_weight * figures[-1]
         figures = ops.stack([total, *figures])
-        return total * scale, (figures, figures if self.adversarial is None else outputs["reconstruction"])
+        results = (figures, figures if self.adversarial is None else outputs["reconstruction"])
+        if self.counted is not None:
+            results = (*results, outputs[self.counted])
+        return total * scale, results
 
 
 class Gradients(nn.Cell):
-    """(weights, adversarial weight, clip, *noises) -> (figures, what is judged), fp32 gradients of what is trained."""
+    """(weights, adversarial weight, clip, *noises) -> results of `Loss`, fp32 gradients of what is trained."""
 
     def __init__(self, loss: Loss, trained: Sequence[Parameter], loss_scale: LossScale):
         super().__init__(auto_prefix=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -17,6 +17,8 @@ from mg.data.plan import Share
 from mg.data.validation import ValidationClip, validation_clips
 from mg.distributed import Average
 from mg.errors import InputError
+from mg.evaluation.codebook import CodeUse, draw_use
+from mg.evaluation.curves import Curves
 from mg.evaluation.round_trip import round_trip
 from mg.io import image, pixels, video
 from mg.io.clip import Clip
@@ -24,6 +26,7 @@ from mg.io.pictures import contact_sheet, side_by_side
 from mg.losses.objective import Figures
 from mg.metrics.psnr import psnr
 from mg.metrics.ssim import ssim
+from mg.models.autoencoder import Autoencoder
 from mg.models.session import Session
 from mg.models.terms import RECONSTRUCTION
 from mg.progress import show_progress
@@ -75,12 +78,13 @@ class Validation:
     def run(self, number: int, folder: Path) -> dict[str, float]:
         """The means over all clips, of all ranks, of PSNR, SSIM, and the terms and total as weighed at step `number`.
 
-        Terms that need more than a clip, its latents and its reconstruction are left out. The first few clips of each
-        rank are written to `folder` as pictures and side by side. Files that cannot be read are named in the log and
+        Terms that need more than a clip, its latents and its reconstruction are left out. Where latents are codes, how
+        all clips together use them is told as "codes_...". The first few clips of each rank are written to `folder` as
+        pictures and side by side, with what there is to draw of all. Files that cannot be read are named in the log and
         counted as "failed".
         """
         names = ("psnr", "ssim", *(self.figures.names if self.figures.chosen else ()))
-        sums, scored, failed = np.zeros(len(names)), 0, 0
+        sums, scored, failed, together = np.zeros(len(names)), 0, 0, Together(self.session.model)
         clips = validation_clips(self.clips, self.rank, self.ranks)
         bar = show_progress(clips, desc="validation", unit="clip", leave=False, disable=self.rank > 0)
         weights = self.objective.weights_at(number)
@@ -90,7 +94,7 @@ class Validation:
                     logger.warning("validation leaves out %s: %s", clip.path, clip.reason)
                     failed += 1
                     continue
-                scores, recon = self._score(clip, weights)
+                scores, recon = self._score(clip, weights, together)
                 sums += [scores[name] for name in names]
                 scored += 1
                 if index < _PICTURES:
@@ -99,20 +103,21 @@ class Validation:
         *sums, scored, failed = (self.average((Tensor(packed),))[0].asnumpy() * self.ranks).tolist()
         if scored == 0:
             raise InputError(f"none of the {failed:.0f} validation clips can be read; check validation_video_folder")
-        return {**{name: total / scored for name, total in zip(names, sums)}, "clips": scored, "failed": failed}
+        means = {name: total / scored for name, total in zip(names, sums)}
+        together.draw(folder, self.rank)
+        return {**means, **together.figures(self.rank, self.ranks), "clips": scored, "failed": failed}
 
-    def _score(self, clip: ValidationClip, weights: Tensor) -> tuple[dict[str, float], np.ndarray]:
-        """Figures of a clip, and its reconstruction (T, H, W, 3) uint8."""
+    def _score(self, clip: ValidationClip, weights: Tensor, together: Together) -> tuple[dict[str, float], np.ndarray]:
+        """Figures of a clip, and its reconstruction (T, H, W, 3) uint8. `together` gets to know of it."""
         total, height, width, _ = clip.frames.shape
         opened = Clip(clip.path, iter(clip.frames), (height, width), total, total, None)
         try:
             pairs = [(original[0], recon[0]) for original, recon in round_trip(self.session, [opened])]
         except InputError as error:
             raise InputError(f"validation of '{clip.path}': {error}; go on from an older checkpoint") from None
-        scores = {
-            "psnr": float(np.mean([psnr(*pair) for pair in pairs])),
-            "ssim": float(np.mean([ssim(*pair) for pair in pairs])),
-        }
+        by_frame = {name: [metric(*pair) for pair in pairs] for name, metric in (("psnr", psnr), ("ssim", ssim))}
+        scores = {name: float(np.mean(values)) for name, values in by_frame.items()}
+        together.add(by_frame, np.concatenate(self.session.raw, 2))
         x = Tensor(np.ascontiguousarray(pixels.to_clip(clip.frames))[None])
         outputs = self.session.heard(total, height, width)
         terms = self.figures.by_name(
@@ -121,6 +126,36 @@ class Validation:
         if not np.isfinite(list(terms.values())).all():
             raise InputError(f"the reconstruction of '{clip.path}' is not finite; go on from an older checkpoint")
         return {**scores, **terms}, np.stack([recon for _, recon in pairs])
+
+
+class Together:
+    """What there is to say of all clips of a rank together: scores by frame, and how codes are used where there are."""
+
+    def __init__(self, model: Autoencoder):
+        self.latents, self.codes = model.latents, CodeUse()
+        group = model.time_compression
+        self.curves = Curves(("psnr", "ssim"), group if group > 1 else None)
+
+    def add(self, scores: Mapping[str, list[float]], raw: np.ndarray) -> None:
+        """A clip: its scores by frame, and its raw latents. Images have no place in curves over time."""
+        if len(scores["psnr"]) > 1:
+            self.curves.add(np.stack([scores[name] for name in self.curves.names], 1))
+        integers = self.latents.integers(raw)
+        if integers is not None:
+            self.codes.add(integers)
+
+    def draw(self, folder: Path, rank: int) -> None:
+        """Scores by frame and by the position among the frames of a latent frame; the use of codes."""
+        self.curves.draw(folder / f"rank{rank}_curves.png")
+        if self.codes.tokens:
+            draw_use(folder / f"rank{rank}_codes.png", self.codes, self.latents.vocabulary)
+
+    def figures(self, rank: int, ranks: int) -> dict[str, float]:
+        """Of the codes of all ranks; none where latents are no codes."""
+        if self.latents.vocabulary is None:
+            return {}
+        figures = self.codes.over_ranks(rank, ranks).figures(self.latents.vocabulary)
+        return {f"codes_{name}": value for name, value in figures.items()}
 
 
 class Listening(Session):

@@ -16,12 +16,13 @@ from media import moving_frames, write_clip
 
 from mg.config import write_recipe
 from mg.data.latent_dataset import LatentSource
+from mg.demo import explain as page
 from mg.demo.explain import explain
 from mg.demo.limits import Limits, Request
 from mg.inference import decode
 from mg.inference.outputs import Outputs
 from mg.io.image import read_image, write_image
-from mg.io.latents import read_header
+from mg.io.latents import read_header, read_latents
 from mg.io.video import probe
 from mg.models import families
 from mg.models.session import Session
@@ -118,7 +119,8 @@ def test_reconstruct_encode_and_decode_agree(kind, home, compiled, mode, shown, 
         np.testing.assert_array_equal(frames, shown[name])
         header, _ = read_header(home / "cache" / f"{name[0]}.safetensors")
         assert (header.model, header.frames, header.source) == (kind.family, SOURCES[name], name)
-        assert header.kind == families.family_of(kind.family)(dict(kind.config)).latents.stored_as[0]
+        latents = families.family_of(kind.family)(dict(kind.config)).latents
+        assert (header.kind, header.vocabulary) == (latents.stored_as[0], latents.vocabulary)
         assert header.tiles is not None
     assert probe(home / "back" / "a.mp4") == probe(home / "media" / "a.mp4")
 
@@ -163,7 +165,9 @@ def test_folders_are_compared(home):
     assert image["psnr"] == before["psnr"]  # a PNG loses nothing
 
 
-def test_the_page_computes_what_the_command_does(kind, home, compiled, tmp_path):
+def test_the_page_computes_what_the_command_does(kind, home, compiled, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(page, "draw_tokens", lambda path, integers, vocabulary: drawn.append((integers, vocabulary)))
     session = Session(families.load(home / "model.safetensors"))
     with graphs() if compiled else pynative():
         told = explain(session, Request(home / "media" / "a.mp4", FRAMES), Limits(), tmp_path, lambda *_: None)
@@ -173,8 +177,16 @@ def test_the_page_computes_what_the_command_does(kind, home, compiled, tmp_path)
     model = session.model
     assert told.latent_shape[:2] == (model.channels_in_latent, model.latent_frames(FRAMES))
     assert len(told.latents) == told.latent_shape[1]
+    if model.latents.vocabulary is None:
+        assert drawn == [] and all(path.exists() for path, _ in told.latents)
+    else:  # what the page draws is what the cache has
+        (stored,) = read_latents(home / "cache" / "a.safetensors").arrays.values()
+        np.testing.assert_array_equal(np.stack([integers for integers, _ in drawn]), stored[0])
+        assert {vocabulary for _, vocabulary in drawn} == {model.latents.vocabulary}
 
 
+STEP_FIGURES = {"distinct", "perplexity", "least_even_bit"}
+VALIDATION_FIGURES = {*STEP_FIGURES, "share", "entropy_bits"}
 # The toys' operators one by one are cheap; compiled steps, and networks with levels, cost a minute and more.
 TRAINED = [
     pytest.param(
@@ -220,9 +232,27 @@ def test_training_validates_and_resumes_bit_for_bit(trained, how, tmp_path):
     for term in families.family_of(trained.family).terms:
         assert all(np.isfinite(record[term.name]) for record in steps)
     assert len([record for record in whole[0] if record.get("validation_psnr", 0) > 0]) == 3
-    assert list((tmp_path / "six" / "validation" / "step_00000006").glob("*_sheet.png"))
+    pictures = tmp_path / "six" / "validation" / "step_00000006"
+    assert list(pictures.glob("*_sheet.png")) and (pictures / "rank0_curves.png").is_file()
     model = families.load(tmp_path / "six" / "last.safetensors")
     assert model.family == trained.family
+    check_codes(model.latents.vocabulary, whole[0], tmp_path / "six")
+
+
+def check_codes(vocabulary, records, run):
+    """Steps and validations tell how codes are used, of a family that has some."""
+    drawn = list((run / "validation" / "step_00000006").glob("*_codes.png"))
+    for prefix, names in (("", STEP_FIGURES), ("validation_", VALIDATION_FIGURES)):
+        found = [record for record in records if f"{prefix}total" in record]
+        for record in found:
+            assert {name for name in record if "codes_" in name} == (
+                {f"{prefix}codes_{name}" for name in names} if vocabulary else set()
+            )
+            if vocabulary:
+                perplexity, distinct = (record[f"{prefix}codes_{name}"] for name in ("perplexity", "distinct"))
+                assert 1 <= perplexity < distinct + 1e-6 and distinct <= vocabulary
+                assert 0 <= record[f"{prefix}codes_least_even_bit"] <= 0.5
+        assert found and len(drawn) == (vocabulary is not None)
 
 
 def _trained(folder):

@@ -13,7 +13,7 @@ from media import write_clip
 from mg.demo.explain import explain
 from mg.demo.limits import Limits, Request
 from mg.demo.one_thread import OneThread
-from mg.demo.pictures import _mosaic
+from mg.demo.pictures import _mosaic, draw_tokens, token_colours
 from mg.errors import InputError
 from mg.io.image import read_image, write_image
 from mg.io.pixels import to_clip, to_frames
@@ -108,7 +108,7 @@ def test_bad_limits_are_named(field):
 
 
 def test_everything_is_done_in_one_thread_one_after_the_other():
-    line, busy, seen = OneThread(), threading.Lock(), []
+    line, busy, seen = OneThread(most_each=8), threading.Lock(), []
 
     def task(number: int) -> int:
         assert busy.acquire(blocking=False)
@@ -149,6 +149,22 @@ def test_every_channel_is_on_the_sheet_where_its_number_is_written():
     for channel, (top, left) in enumerate(corners):
         assert (sheet[top : top + 3, left : left + 5] == channel).all()
     assert np.isfinite(sheet).sum() == z.size
+
+
+@pytest.mark.parametrize("bits", [1, 2, 6, 14])
+def test_every_token_has_a_colour_of_its_own(bits):
+    colours = token_colours(np.arange(2**bits), 2**bits)
+    assert len(np.unique(colours, axis=0)) == 2**bits
+    assert colours.min() == 0 and colours[-1, : min(bits, 3)].tolist() == [1] * min(bits, 3)
+    assert colours[2 ** (bits - 1), 0] >= 0.5  # the most significant bit is most of red
+
+
+def test_tokens_are_drawn_with_their_numbers(tmp_path):
+    """Where there is room for them."""
+    for width in (4, 13):
+        draw_tokens(tmp_path / f"{width}.png", np.arange(2 * width).reshape(2, width) + 200_000, 2**18)
+        picture = read_image(tmp_path / f"{width}.png")
+        assert picture.std() > 5 and picture.shape[1] > picture.shape[0]
 
 
 def test_without_gradio_there_is_one_line(tmp_path, monkeypatch):

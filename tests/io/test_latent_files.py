@@ -65,7 +65,7 @@ def write_by_hand(path, header, arrays, **metadata):
 
 def fields_before():
     header = asdict(HEADER)
-    del header["model"], header["times"]
+    del header["model"], header["times"], header["vocabulary"]
     return header
 
 
@@ -182,11 +182,20 @@ def test_arrays_must_fit_the_header(tmp_path, arrays, words):
         {"model": ""},
         {"times": (0, 1)},
         {"times": (0,) * 18},
+        {"vocabulary": 64},
+        {"vocabulary": 1, "kind": "codes", "dtype": "int32"},
+        {"vocabulary": "64", "kind": "codes", "dtype": "int32"},
     ],
 )
 def test_headers_are_checked(changes):
     with pytest.raises(InputError, match=f"{next(iter(changes))}="):
         replace(HEADER, **changes)
+
+
+def test_how_many_codes_there_are_comes_back(tmp_path):
+    header, codes = replace(HEADER, kind="codes", dtype="int32", vocabulary=2**18), np.ones(SHAPE, np.int32)
+    write_latents(tmp_path / "a.safetensors", Latents(header, {"codes": codes}))
+    assert read_header(tmp_path / "a.safetensors")[0] == header
 
 
 @pytest.mark.parametrize("kept", [0, 5, 8, 100, -1])

@@ -53,6 +53,12 @@ def test_a_gaussian_decodes_its_mean_or_a_sample_that_generators_decide(moments)
         np.testing.assert_array_equal(each[index : index + 1], alone)
 
 
+def test_a_gaussian_has_no_codes(moments):
+    kind = Gaussian()
+    assert kind.integers(moments) is None and kind.vocabulary is None and kind.counted is None
+    assert Codes(6).vocabulary == 64 and Codes(6).counted in Codes(6).outputs
+
+
 def test_what_a_gaussian_stores_is_what_it_decodes_again(moments):
     kind, (mean, logvar) = Gaussian(), np.split(moments, 2, 1)
     assert set(kind.drawn_as) < set(kind.stored_as)
