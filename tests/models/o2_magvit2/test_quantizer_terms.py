@@ -168,7 +168,8 @@ def test_two_ranks_have_the_entropy_of_one_process_in_value_and_gradient(tmp_pat
     result = np.load(tmp_path / "result.npz")
     value, gradient = ms.value_and_grad(BatchEntropy(8, SHARPNESS, 1))(raw)
     assert float(result["value"]) == pytest.approx(float(value), rel=1e-6)
-    np.testing.assert_allclose(result["gradients"], gradient.asnumpy(), rtol=1e-4, atol=1e-7)
+    gradient = gradient.asnumpy()  # near zero it is the difference of large sums, added up in another order
+    np.testing.assert_allclose(result["gradients"], gradient, rtol=1e-4, atol=5e-6 * np.abs(gradient).max())
 
 
 def test_the_family_has_these_rows_as_terms():
