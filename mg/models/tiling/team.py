@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from math import prod
 from typing import Protocol, TypeVar
 
 import numpy as np
 
-from mg.errors import InputError
+from mg.errors import InputError, OutputError
 
 _FAILED, _LONGEST = 1, 500  # what ranks tell each other: see `_told`
 _EXACT = 2**24  # fp32 holds all whole numbers below
@@ -84,6 +86,25 @@ class Team:
             if row[0] == _FAILED:
                 raise InputError(bytes(row[2 : 2 + row[1]].tolist()).decode(errors="replace"))
         return [tuple(row[2 : 2 + row[1]].tolist()) for row in rows]
+
+    @contextmanager
+    def agreed(self, steps: Iterable[object] = ()) -> Iterator[None]:
+        """Around what ranks do by themselves: the InputError of one is raised on all, which stay in step.
+
+        steps: what is computed by all together meanwhile; a rank that fails goes through the rest of it first. An
+        OutputError ends a process, and with it the job.
+        """
+        try:
+            yield
+        except OutputError:
+            raise
+        except InputError as error:
+            if self.ranks > 1:
+                with suppress(InputError):
+                    deque(steps, maxlen=0)
+            self.agree(error)
+        else:
+            self.agree()
 
     def same(self, seed: int | None) -> int | None:
         """The seed, or, where there is none, one that rank 0 has drawn for all."""
