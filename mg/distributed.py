@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from mindspore import Parameter, Tensor, nn, ops
@@ -54,6 +54,21 @@ def total(count: int, ranks: int) -> int:
         return count
     (mean,) = Average(ranks)((Tensor(np.array([count], np.float32)),))
     return round(float(mean.asnumpy()[0]) * ranks)
+
+
+class _AllGather(nn.Cell):
+    def __init__(self):
+        super().__init__()
+        self.all_gather = ops.AllGather()
+
+    def construct(self, x: Tensor) -> Tensor:
+        return self.all_gather(x)
+
+
+def all_gather(ranks: int) -> Callable[[np.ndarray], np.ndarray]:
+    """A collective that takes fp32 numbers (n,) of every rank to (ranks, n), in the order of ranks, on all of them."""
+    cell = _AllGather()
+    return lambda numbers: cell(Tensor(numbers)).asnumpy().reshape(ranks, -1)
 
 
 class _Broadcast(nn.Cell):

@@ -113,6 +113,9 @@ def _watch(workers: list[subprocess.Popen], logs: list[_Log]) -> int:
             for log in logs:
                 log.show(seen)
             if None not in codes or (deadline is not None and time.monotonic() > deadline):
+                for log, code in zip(logs, codes):
+                    if code is not None and code < 0 and not interrupted:
+                        sys.stderr.write(f"error: a rank was ended by {_signal(-code)}; its log is '{log.path}'\n")
                 return 130 if interrupted else max(_code(code) for code in codes)
             if deadline is None and any(codes):
                 deadline = time.monotonic() + _GRACE_S
@@ -121,6 +124,11 @@ def _watch(workers: list[subprocess.Popen], logs: list[_Log]) -> int:
             interrupted, deadline = True, time.monotonic() + (0 if interrupted else _SAVING_S)
             for worker in workers:
                 worker.send_signal(signal.SIGINT)
+
+
+def _signal(number: int) -> str:
+    """The name of a signal."""
+    return next((one.name for one in signal.Signals if one == number), f"signal {number}")
 
 
 def _code(code: int | None) -> int:

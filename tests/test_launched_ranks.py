@@ -50,10 +50,11 @@ def test_ranks_end_as_one_process_does(ranks, tmp_path):
     assert ranks("sys.exit(0)")[0] == 0
 
 
-def test_one_that_fails_alone_does_not_leave_the_others_waiting(ranks, monkeypatch):
+def test_one_that_fails_alone_does_not_leave_the_others_waiting(ranks, monkeypatch, tmp_path):
     monkeypatch.setattr("mg.ranks._GRACE_S", 0.5)
-    code, _, seconds = ranks("time.sleep(0 if rank else 60); os.kill(os.getpid(), signal.SIGKILL)")
+    code, shown, seconds = ranks("time.sleep(0 if rank else 60); os.kill(os.getpid(), signal.SIGKILL)")
     assert code == 1 and seconds < 8
+    assert shown == f"error: a rank was ended by SIGKILL; its log is '{tmp_path / 'out' / 'ranks' / 'worker_1.log'}'\n"
 
 
 def test_two_hosts_are_one_cluster(tmp_path):

@@ -2,6 +2,7 @@
 
 Files that scripts/encode.py wrote give videos of the recorded frames, size and rate. Others (.npy, .npz or .safetensors
 with one array (z, t, h, w) or (B, z, t, h, w)) give all their frames; --axes tchw is for those of mindone's pipelines.
+Under scripts/launch/ranks.py, ranks decode each of them together.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     flags.add_output_rate_flag(group)
     flags.add_model_flags(parser)
+    flags.add_parallel_flag(parser, flags.TILES)
     return parser.parse_args(arguments)
 
 
@@ -37,7 +39,9 @@ def main(arguments: list[str] | None = None) -> int:
     args = parse_args(arguments)
     reading = Reading(args.scaled, args.any_weights, args.fps, args.output_fps, args.axes)
     flags.set_up(args)
-    return 2 if decode_files(flags.given_session(args), args.input, args.output_path, reading) else 0
+    session = flags.given_session(args)
+    session.model.parallel = args.parallel == flags.TILES
+    return 2 if decode_files(session, args.input, args.output_path, reading) else 0
 
 
 def run() -> None:

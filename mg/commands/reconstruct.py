@@ -1,7 +1,8 @@
 """Reconstruct videos and images with an autoencoder of any family, and measure how good the reconstructions are.
 
 Without arguments: a sample clip, with the model that ships with the package, to samples/recons/. A test set is named by
---video_folder, with --csv_path if only some of it is wanted; under scripts/launch/ranks.py, ranks share it.
+--video_folder, with --csv_path if only some of it is wanted; under scripts/launch/ranks.py, ranks share it, or each
+clip of it with --parallel tiles.
 docs/evaluation.md has more.
 """
 
@@ -44,6 +45,7 @@ def parse_args(arguments: list[str] | None = None, description: str = __doc__) -
     flags.add_sampling_flags(parser)
     flags.add_metric_flags(parser)
     flags.add_model_flags(parser)
+    flags.add_parallel_flag(parser, flags.CLIPS, flags.TILES)
     return parser.parse_args(arguments)
 
 
@@ -59,6 +61,7 @@ def main(arguments: list[str] | None = None, description: str = __doc__) -> int:
     named = any(name is not None for name in given)
     sources = find_sources(args.output_path, *given) if named else [sample_clip()]
     session = flags.given_session(args)
+    session.model.parallel = args.parallel == flags.TILES
     if args.spatial:
         images = flags.given_session(args).model.image_model()
         saving = replace(saving, images=Session(images, args.use_tile))

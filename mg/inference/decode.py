@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -57,16 +58,17 @@ class Reading:
 def decode_files(session: Session, source: Path | str, output_path: Path | str, reading: Reading = Reading()) -> int:
     """Decode a file of latents, or all in a folder: a posterior's mean, a sample, or codes, to their size and rate.
 
+    Where the model is `parallel`, all its ranks call this, and rank 0 writes.
     Returns how many files could not be used: each is named in the log and in failed.json.
     """
-    source, output = Path(source), Path(output_path)
+    source, output, team = Path(source), Path(output_path), session.model.team
     files = find_latents(source, SUFFIXES) if source.is_dir() else [require_file(source, "a file of latents")]
     if not reading.any_weights:
         _check_weights(files, sha256(session.model.weights_path))
     stems = [file.relative_to(source if source.is_dir() else source.parent).with_suffix("") for file in files]
     failed, made_of = [], {}
-    with hold_folder(output) as held:
-        for file, stem in zip(show_progress(files, desc="decoding", unit="file"), stems):
+    with hold_folder(output, team.rank) as held:
+        for file, stem in zip(show_progress(files, desc="decoding", unit="file", disable=team.rank > 0), stems):
             held.check()
             target = output / (stem if stems.count(stem) == 1 else stem.with_name(file.name))
             try:
@@ -83,8 +85,10 @@ def decode_files(session: Session, source: Path | str, output_path: Path | str, 
                     raise
                 failed.append({"file": str(file), "why": str(error)})
                 logger.error("error: %s", error)
-        (output / "failed.json").unlink(missing_ok=True)
-        write_failed(output / "failed.json", failed)
+        if team.rank == 0:
+            (output / "failed.json").unlink(missing_ok=True)
+            write_failed(output / "failed.json", failed)
+        team.agree()  # msrun ends all ranks when one has ended with an error, and rank 0 may still be writing
     logger.info("%d files decoded, %d failed; results are in %s", len(files) - len(failed), len(failed), output)
     return len(failed)
 
@@ -128,9 +132,11 @@ def _clips(
     session: Session, file: Path, target: Path, reading: Reading
 ) -> Iterator[tuple[tuple[Header | None, np.ndarray], Path]]:
     """(header, raw latents (z, t, h, w)) and the path of the result, without suffix, of each clip in a file."""
-    model, plain = session.model, _read_outside(file, reading.axes)
-    if plain is None:
-        latents = read_latents(file)
+    model = session.model
+    with model.team.agreed():
+        plain = _read_outside(file, reading.axes)
+        latents = read_latents(file) if plain is None else None
+    if latents is not None:
         header = latents.header
         if header.model not in (None, model.family):
             raise InputError(f"'{file}' holds latents of {header.model}, but the weights are of {model.family}")
@@ -193,14 +199,18 @@ def _decode(session: Session, z: np.ndarray, header: Header | None, target: Path
         if header is not None:
             session.follow(header.options.get("windows"))
         frames = decode_frames(session, z, size)
-        if header is not None and header.fps is None:
-            image.write_image(target.with_name(f"{target.name}.png"), next(frames))
-            return
-        rate, times = (reading.fps, None) if header is None else (Fraction(header.fps), header.times)
-        path = target.with_name(f"{target.name}.mp4")
-        with video.write_video(path, rate, times=times, output_fps=reading.output_fps) as writer:
-            for frame in frames:
-                writer.write(frame)
+        with session.model.team.agreed(frames):
+            if session.model.team.rank > 0:
+                deque(frames, maxlen=0)
+            elif header is not None and header.fps is None:
+                (frame,) = frames
+                image.write_image(target.with_name(f"{target.name}.png"), frame)
+            else:
+                rate, times = (reading.fps, None) if header is None else (Fraction(header.fps), header.times)
+                path = target.with_name(f"{target.name}.mp4")
+                with video.write_video(path, rate, times=times, output_fps=reading.output_fps) as writer:
+                    for frame in frames:
+                        writer.write(frame)
     except OutputError:
         raise
     except InputError as error:

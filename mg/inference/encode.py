@@ -55,24 +55,30 @@ def encode_files(
 ) -> int:
     """Encode the clips that this process has, (rank, ranks), of all that share them; finished ones are skipped.
 
+    Where the model is `parallel`, all have all clips and compute each together, and rank 0 writes.
     Returns how many clips could not be used, of all ranks: each is named in the log and its rank's failed.json.
     """
     recipe = _recipe(session, options, storing)
-    output, (rank, ranks) = Path(output_path), place
+    output, (rank, ranks), team = Path(output_path), place, session.model.team
+    writes = rank == 0 or not session.model.parallel
     with hold_folder(output, rank) as held:
-        waiting = _waiting(sources, output, recipe, storing.overwrite, place)
+        waiting = _waiting(sources, output, recipe, storing.overwrite, place, session.model.parallel)
         failed = []
         for source in show_progress(waiting, desc="encoding", unit="clip", disable=rank > 0):
             held.check()
             try:
-                write_latents(_target(output, source), encode_clip(session, source, options, recipe))
+                with team.agreed():
+                    latents = encode_clip(session, source, options, recipe)
+                    if writes:
+                        write_latents(_target(output, source), latents)
             except OutputError:
                 raise
             except InputError as error:
                 if len(sources) == 1:
                     raise
-                failed.append({"file": source.name, "why": str(error)})
-                logger.error("error: %s: %s", source.name, error)
+                if writes:
+                    failed.append({"file": source.name, "why": str(error)})
+                    logger.error("error: %s: %s", source.name, error)
         write_failed(output / ("failed.json" if rank == 0 else f"failed_rank{rank}.json"), failed)
         all_failed = total(len(failed), ranks)  # by then all ranks are through
         if rank == 0 and all_failed < len(sources):
@@ -90,13 +96,21 @@ def write_failed(path: Path, failed: list[dict[str, str]]) -> None:
 
 
 def _waiting(
-    sources: Sequence[Source], output: Path, recipe: dict[str, object], overwrite: bool, place: tuple[int, int]
+    sources: Sequence[Source],
+    output: Path,
+    recipe: dict[str, object],
+    overwrite: bool,
+    place: tuple[int, int],
+    together: bool,
 ) -> list[Source]:
-    """What this rank has to do, once all ranks have seen that it can be done; the index of what was is removed."""
+    """What this rank has to do, once all ranks have seen that it can be done; the index of what was is removed.
+
+    together: all ranks do all.
+    """
     rank, ranks = place
     # Every rank looks at all files, so that one that is refused stops all ranks before any of them encodes.
     finished = {source.name for source in sources if _is_finished(output, source, recipe, overwrite)}
-    share = sources[rank::ranks]
+    share = sources if together else sources[rank::ranks]
     waiting = [source for source in share if source.name not in finished]
     total(0, ranks)  # until here nothing was changed
     if len(waiting) < len(share):
@@ -110,7 +124,9 @@ def _waiting(
 
 def encode_clip(session: Session, source: Source, options: Options, recipe: dict[str, object]) -> Latents:
     """Header and arrays (z, t, h, w) of one clip, whose frames are read while they are encoded."""
-    clip, count, pieces = open_clip(source.path, options.sampling), 0, []
+    count, pieces = 0, []
+    with session.model.team.agreed():
+        clip = open_clip(source.path, options.sampling)
     session.prepare(clip.total, *clip.size)
     rng = generator_of(source.name, options.seed)
 

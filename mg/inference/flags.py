@@ -13,6 +13,7 @@ from mg.models import families
 from mg.models.session import Session
 from mg.models.tiling.tiles import Tiles
 
+CLIPS, TILES = "clips", "tiles"
 _NETWORKS = {"lpips_weights": "lpips and flolpips", "flow_onnx": "flolpips", "inception_onnx": "fid", "i3d_onnx": "fvd"}
 
 
@@ -36,6 +37,15 @@ def add_model_flags(parser: argparse.ArgumentParser, tiles: bool = True) -> None
         text = "length of windows, encoded and decoded, that share nothing (frames; default: the family's own windows)"
         group.add_argument("--window", type=int, metavar="N", help=text)
         cli.add_flags(parser, Tiles)
+
+
+def add_parallel_flag(parser: argparse.ArgumentParser, *choices: str) -> None:
+    """How several ranks work together."""
+    group = parser.add_argument_group("Ranks, under scripts/launch/ranks.py")
+    text = "what they share: tiles, the tiles of each clip, or its windows where a frame is one tile"
+    if CLIPS in choices:
+        text += "; clips, each a clip of its own"
+    group.add_argument("--parallel", default=choices[0], choices=choices, help=f"{text} (default: {choices[0]})")
 
 
 def given_session(args: argparse.Namespace) -> Session:

@@ -36,10 +36,10 @@ def reconstruct(
 ) -> int:
     """Reconstruct videos and images, and write what came out to `output_path`: see docs/evaluation.md.
 
-    metrics: None takes PSNR and SSIM. place: this process among those that share the sources, (rank, ranks); rank 0
-    writes the report. Returns the number of inputs that could not be used, of all ranks: each is named in the log and
-    in metrics.json. A single input that cannot be used raises its InputError. An interruption keeps what is finished
-    and writes a report of it; `saving.resume` goes on from there.
+    metrics: None takes PSNR and SSIM. place: this process among those that share the sources, (rank, ranks), or each of
+    them where the model is `parallel`; rank 0 writes the report. Returns the number of inputs that could not be used,
+    of all ranks: each is named in the log and in metrics.json. A single input that cannot be used raises its
+    InputError. An interruption keeps what is finished and writes a report of it; `saving.resume` goes on from there.
     """
     output, (rank, ranks) = Path(output_path), place
     if saving.folders:
@@ -55,9 +55,11 @@ def reconstruct(
             tally.begin({**protocol, "metrics": [metric.about for metric in metrics], **saving.about()}, saving.resume)
             clear_report(output)
         total(0, ranks)
-        work = Work(session, options, tally, output, saving, only=len(sources) == 1)
+        together = session.model.parallel
+        work = Work(session, options, tally, output, saving, only=len(sources) == 1, writes=rank == 0 or not together)
         finished = tally.finished()
-        share = [one for one in _share(sources, options.batch_size, rank, ranks) if one[0] not in finished]
+        share = _share(sources, options.batch_size, *((0, 1) if together else place))
+        share = [one for one in share if one[0] not in finished]
         group = session.model.time_compression
         with nullcontext({}) if rank > 0 else reported(tally, protocol, group) as run:
             work.run(share, quiet=rank > 0)

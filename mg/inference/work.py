@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -43,7 +44,8 @@ class Opened:
 class Work:
     """What one rank does.
 
-    only: there is one input, whose error is raised.
+    only: there is one input, whose error is raised. writes: whether scores and files are this rank's to make, and not
+    those of another that computes the same clips with it.
     """
 
     session: Session
@@ -52,6 +54,7 @@ class Work:
     output: Path
     saving: Saving
     only: bool
+    writes: bool = True
     failed: int = 0
 
     @property
@@ -90,10 +93,11 @@ class Work:
     def _open(self, number: int, source: Source) -> list[Opened]:
         """The clip, in memory where several are computed at once; nothing, if it fails."""
         try:
-            clip = open_clip(source.path, self.options.sampling)
-            if self.options.batch_size > 1:
-                frames = list(clip.frames)
-                clip = replace(clip, frames=frames, total=len(frames))
+            with self.session.model.team.agreed():
+                clip = open_clip(source.path, self.options.sampling)
+                if self.options.batch_size > 1:
+                    frames = list(clip.frames)
+                    clip = replace(clip, frames=frames, total=len(frames))
             return [Opened(number, source, clip)]
         except InputError as error:
             self._fail(number, source, error)
@@ -115,6 +119,8 @@ class Work:
     def _fail(self, number: int, source: Source, error: InputError) -> None:
         if self.only:
             raise error
+        if not self.writes:
+            return
         self.failed += 1
         self.tally.fail(number, source.name, str(error))
         logger.error("error: %s: %s", source.name, error)
@@ -125,10 +131,13 @@ class Work:
         generators = [generator_of(source.name, seed) for source in sources] if self.options.sample else None
         compiles = self.session.prepare(*group[0].size)
         steps = round_trip(self.session, clips, self.options.batch_size, generators)
-        if self.saving.images is not None:
-            steps = with_image_model(self.saving.images, steps)
         name = sources[0].name + (f" and {len(clips) - 1} more" if len(clips) > 1 else "")
-        with ExitStack() as stack:
+        with self.session.model.team.agreed(steps), ExitStack() as stack:
+            if not self.writes:
+                deque(steps, maxlen=0)
+                return
+            if self.saving.images is not None:
+                steps = with_image_model(self.saving.images, steps)
             results = [stack.enter_context(self._result(one)) for one in group]
             bar = stack.enter_context(show_progress(total=clips[0].total, unit="frame", leave=self.only))
             bar.set_description(f"{name}: compiling" if compiles else name)

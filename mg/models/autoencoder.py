@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from mindspore import Tensor, nn
 
-from mg import runtime
+from mg import distributed, runtime
 from mg.errors import InputError
 from mg.models import inputs, weights
 from mg.models.graph import Graph
@@ -19,6 +19,7 @@ from mg.models.latents import Codes, Factors, Gaussian
 from mg.models.layers.norm import twin_with_reference
 from mg.models.names import find_file
 from mg.models.tiling import stream
+from mg.models.tiling.team import ALONE, Team
 from mg.models.tiling.tiles import Tiles
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ class Autoencoder(nn.Cell):
         self.encoder = self.build_encoder()
         self.decoder = self.build_decoder()
         self._graphs: dict[str, nn.Cell] = {}
+        self.team = ALONE
         if file is None:
             self.begin()
         else:
@@ -159,6 +161,19 @@ class Autoencoder(nn.Cell):
         self._tiles = tiles
 
     @property
+    def parallel(self) -> bool:
+        """Whether several processes compute each clip together, in tiles; True joins those that `msrun` started.
+
+        All of them then call the same with the same clips, and get the same, which is what one process gets.
+        """
+        return self.team.ranks > 1
+
+    @parallel.setter
+    def parallel(self, together: bool):
+        rank, ranks = distributed.start() if together else (0, 1)
+        self.team = Team(rank, ranks, distributed.all_gather(ranks)) if ranks > 1 else ALONE
+
+    @property
     def space_compression(self) -> int:
         """Rows and columns per latent row and column."""
         return self._config.space_compression
@@ -199,7 +214,7 @@ class Autoencoder(nn.Cell):
         Returns z, mean, logvar of a Gaussian family, each (B, z, t, h, w), or (B, z, h, w) for images, in fp32, where z
         is a sample; z and tokens of a family with codes, (B, bits, t, h, w) and int32 (B, t, h, w).
         """
-        rng = np.random.default_rng(inputs.checked_seed(seed))
+        rng = np.random.default_rng(self.team.same(inputs.checked_seed(seed)))
         x, is_image = inputs.enter_clip(x, self.min_size)
         answer = [Tensor(np.ascontiguousarray(array)) for array in self.latents.answer(self._encode(x), rng)]
         return tuple(tensor[..., 0, :, :] for tensor in answer) if is_image else tuple(answer)
@@ -214,13 +229,13 @@ class Autoencoder(nn.Cell):
         together they are what `encode` gives with tiles and the same seed. Streams do not know of each other. Raises
         InputError for an empty stream or a size that changes.
         """
-        rng = np.random.default_rng(inputs.checked_seed(seed))
+        rng = np.random.default_rng(self.team.same(inputs.checked_seed(seed)))
         for raw in self.raw_stream(inputs.enter_clip(piece, self.min_size)[0] for piece in frames):
             yield tuple(Tensor(np.ascontiguousarray(array)) for array in self.latents.answer(raw, rng))
 
     def raw_stream(self, clips: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
         """Raw output (B, C, t, h, w) of a clip that comes in pieces (B, 3, T, H, W), fp32, as `encode_stream`."""
-        return stream.encode_stream(self, self.tiles, clips)
+        return stream.encode_stream(self, self.tiles, clips, self.team)
 
     def decode(
         self, z: Tensor | np.ndarray, num_target_frames: int | None = None, target_num_frames: int | None = None
@@ -260,7 +275,7 @@ class Autoencoder(nn.Cell):
         frames: may also be what says the number once all latents were read; the surplus is then left to the caller.
         """
         left, ask = (None, frames) if frames is None or callable(frames) else (frames, lambda: frames)
-        for piece in stream.decode_stream(self, self.tiles, latents, ask):
+        for piece in stream.decode_stream(self, self.tiles, latents, ask, self.team):
             if left is None:
                 yield piece
             elif left > 0:

@@ -1,8 +1,8 @@
 """Run a script in several processes that share its work: scripts/launch/ranks.py 8 SCRIPT --FLAGS.
 
-SCRIPT is scripts/reconstruct.py, encode.py, train.py or train_tae.py; its --output_path must be given, and has the logs
-of all ranks in its folder "ranks". The exit code is that of one process. With several hosts, run it on each of them at
-the same time, with --hosts, --host, --address and --port before the number; they share the folder.
+SCRIPT is scripts/reconstruct.py, encode.py, decode.py, train.py or train_tae.py; its --output_path must be given, and
+has the logs of all ranks in its folder "ranks". The exit code is that of one process. With several hosts, run it on
+each of them at the same time, with --hosts, --host, --address and --port before the number; they share the folder.
 """
 
 from __future__ import annotations

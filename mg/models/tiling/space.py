@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -15,12 +15,13 @@ from mg.models.tiling.tiles import Tiles
 
 @dataclass(frozen=True)
 class Batch:
-    """Tiles (N, C, T, h, w) that go through the model together, a reference or None, and where each tile lies.
+    """Tiles that go through the model together, a reference or None, and where each tile lies.
 
-    clips: how many clips each tile is of. A last batch is filled up with its last tile, which then has no spot.
+    cut: cuts them, (N, C, T, h, w), out of frames that are still there. clips: how many clips each tile is of. A last
+    batch is filled up with its last tile, which then has no spot.
     """
 
-    tiles: np.ndarray
+    cut: Callable[[], np.ndarray]
     clips: int
     reference: np.ndarray | None
     spots: list[Spot]
@@ -54,9 +55,11 @@ class SpaceTiles:
     def _batch(
         self, frames: list[np.ndarray], places: list, count: int, clips: slice, reference: np.ndarray | None
     ) -> Batch:
-        tiles = [self._cut(frames, row, column) for (row, _), (column, _) in places]
-        filled = np.concatenate(tiles + tiles[-1:] * (count - len(tiles)))
-        return Batch(filled, len(tiles[0]), reference, [self._spot(clips, *place) for place in places])
+        def cut() -> np.ndarray:
+            tiles = [self._cut(frames, row, column) for (row, _), (column, _) in places]
+            return np.concatenate(tiles + tiles[-1:] * (count - len(tiles)))
+
+        return Batch(cut, len(frames[0]), reference, [self._spot(clips, *place) for place in places])
 
     def _axis(self, units: int) -> list[tuple[Window, np.ndarray]]:
         """Each window of an axis, in latent pixels, with the weights of what comes out of it."""
