@@ -31,7 +31,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     flags.add_output_rate_flag(group)
     flags.add_model_flags(parser)
-    flags.add_parallel_flag(parser, flags.TILES)
+    flags.add_parallel_flag(parser, flags.TILES, flags.ROWS)
     return parser.parse_args(arguments)
 
 
@@ -39,9 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     args = parse_args(arguments)
     reading = Reading(args.scaled, args.any_weights, args.fps, args.output_fps, args.axes)
     flags.set_up(args)
-    session = flags.given_session(args)
-    session.model.parallel = args.parallel == flags.TILES
-    return 2 if decode_files(session, args.input, args.output_path, reading) else 0
+    return 2 if decode_files(flags.given_session(args), args.input, args.output_path, reading) else 0
 
 
 def run() -> None:

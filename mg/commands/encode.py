@@ -1,7 +1,7 @@
 """Encode videos and images with an autoencoder of any family into a cache of latents: one file a clip, and an index.
 
 A run that was interrupted goes on where it was. Under scripts/launch/ranks.py, ranks share the clips, or each of them
-with --parallel tiles. docs/latents.md has the format.
+with --parallel tiles or rows. docs/latents.md has the format.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     group.add_argument("--overwrite", action="store_true", help="replace files from other weights or options")
     flags.add_sampling_flags(parser)
     flags.add_model_flags(parser)
-    flags.add_parallel_flag(parser, flags.CLIPS, flags.TILES)
+    flags.add_parallel_flag(parser, flags.CLIPS, flags.TILES, flags.ROWS)
     return parser.parse_args(arguments)
 
 
@@ -40,9 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     flags.set_up(args)
     place = start()
     sources = find_sources(args.output_path, args.input, args.csv_path, args.video_folder)
-    session = flags.given_session(args)
-    session.model.parallel = args.parallel == flags.TILES
-    return 2 if encode_files(session, sources, args.output_path, options, storing, place) else 0
+    return 2 if encode_files(flags.given_session(args), sources, args.output_path, options, storing, place) else 0
 
 
 def run() -> None:

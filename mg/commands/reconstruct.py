@@ -2,7 +2,7 @@
 
 Without arguments: a sample clip, with the model that ships with the package, to samples/recons/. A test set is named by
 --video_folder, with --csv_path if only some of it is wanted; under scripts/launch/ranks.py, ranks share it, or each
-clip of it with --parallel tiles.
+clip of it with --parallel tiles or rows.
 docs/evaluation.md has more.
 """
 
@@ -45,7 +45,7 @@ def parse_args(arguments: list[str] | None = None, description: str = __doc__) -
     flags.add_sampling_flags(parser)
     flags.add_metric_flags(parser)
     flags.add_model_flags(parser)
-    flags.add_parallel_flag(parser, flags.CLIPS, flags.TILES)
+    flags.add_parallel_flag(parser, flags.CLIPS, flags.TILES, flags.ROWS)
     return parser.parse_args(arguments)
 
 
@@ -61,10 +61,10 @@ def main(arguments: list[str] | None = None, description: str = __doc__) -> int:
     named = any(name is not None for name in given)
     sources = find_sources(args.output_path, *given) if named else [sample_clip()]
     session = flags.given_session(args)
-    session.model.parallel = args.parallel == flags.TILES
     if args.spatial:
-        images = flags.given_session(args).model.image_model()
-        saving = replace(saving, images=Session(images, args.use_tile))
+        other = flags.given_session(args).model
+        other.parallel = None  # only who writes computes frames by themselves
+        saving = replace(saving, images=Session(other.image_model(), args.use_tile))
     metrics = choose_metrics(args.metric, flags.given_networks(args))
     return 2 if reconstruct(session, sources, args.output_path, options, metrics, saving, place) else 0
 

@@ -13,7 +13,7 @@ from mg.models import families
 from mg.models.session import Session
 from mg.models.tiling.tiles import Tiles
 
-CLIPS, TILES = "clips", "tiles"
+CLIPS, TILES, ROWS = "clips", "tiles", "rows"
 _NETWORKS = {"lpips_weights": "lpips and flolpips", "flow_onnx": "flolpips", "inception_onnx": "fid", "i3d_onnx": "fvd"}
 
 
@@ -42,16 +42,24 @@ def add_model_flags(parser: argparse.ArgumentParser, tiles: bool = True) -> None
 def add_parallel_flag(parser: argparse.ArgumentParser, *choices: str) -> None:
     """How several ranks work together."""
     group = parser.add_argument_group("Ranks, under scripts/launch/ranks.py")
-    text = "what they share: tiles, the tiles of each clip, or its windows where a frame is one tile"
+    text = (
+        "what they share: tiles, the tiles of each clip, or its windows where a frame is one tile; rows, those of all"
+    )
+    text += " frames, which are left whole: no tile, no seam, and a rank needs memory for its rows alone"
     if CLIPS in choices:
         text += "; clips, each a clip of its own"
     group.add_argument("--parallel", default=choices[0], choices=choices, help=f"{text} (default: {choices[0]})")
 
 
 def given_session(args: argparse.Namespace) -> Session:
-    """The model that was named, in the tiles that were asked for, on the device that was chosen."""
+    """The model that was named, in the tiles that were asked for, on the device that was chosen, with other ranks.
+
+    Where these share rows, frames are whole.
+    """
     sizes = {**given_window(args), **cli.given_flags(args, Tiles)}
-    return Session(families.load(args.ckpt_path, args.dtype, **sizes), getattr(args, "use_tile", True))
+    model, parallel = families.load(args.ckpt_path, args.dtype, **sizes), getattr(args, "parallel", CLIPS)
+    model.parallel = None if parallel == CLIPS else parallel
+    return Session(model, getattr(args, "use_tile", True) and parallel != ROWS)
 
 
 def given_window(args: argparse.Namespace) -> dict[str, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from mg.errors import InputError
 from mg.models import inputs, weights
 from mg.models.graph import Graph
 from mg.models.latents import Codes, Factors, Gaussian
+from mg.models.layers.bands import Bands, bands_of, in_bands
 from mg.models.layers.norm import twin_with_reference
 from mg.models.names import find_file
 from mg.models.tiling import stream
@@ -161,17 +162,24 @@ class Autoencoder(nn.Cell):
         self._tiles = tiles
 
     @property
-    def parallel(self) -> bool:
-        """Whether several processes compute each clip together, in tiles; True joins those that `msrun` started.
+    def parallel(self) -> str | None:
+        """What several processes share of each clip that they compute together: "tiles", "rows", or None.
 
-        All of them then call the same with the same clips, and get the same, which is what one process gets.
+        Setting it joins those that `msrun` started. All of them then call the same with the same clips, and get the
+        same: with tiles what one process gets, to the last bit. With rows each computes a band of all frames, whole
+        ones with use_tile=False, and tells its neighbours what they need: what one process gets but for rounding.
+        Raises InputError for another name, and where tiles have statistics that they share.
         """
-        return self.team.ranks > 1
+        return None if self.team.ranks == 1 else "rows" if self.team.rows else "tiles"
 
     @parallel.setter
-    def parallel(self, together: bool):
-        rank, ranks = distributed.start() if together else (0, 1)
-        self.team = Team(rank, ranks, distributed.all_gather(ranks)) if ranks > 1 else ALONE
+    def parallel(self, share: str | None):
+        if share not in (None, "tiles", "rows"):
+            raise InputError(f"parallel={share!r} must be 'tiles', 'rows' or None")
+        if share == "rows" and self.tiles.shared_statistics:
+            raise InputError("parallel='rows' needs no statistics that tiles share; set shared_statistics=False")
+        rank, ranks = (0, 1) if share is None else distributed.start()
+        self.team = Team(rank, ranks, distributed.all_gather(ranks), share == "rows") if ranks > 1 else ALONE
 
     @property
     def space_compression(self) -> int:
@@ -319,12 +327,26 @@ class Autoencoder(nn.Cell):
         """
         if reference is not None:
             array = np.concatenate((reference, array))
-        graph = self._graph(name, reference is not None)
-        graph.prepare(self, name, array.shape)
+        bands = self.bands(name, array)
+        graph = self._graph(name, reference is not None, bands)
+        array = array if bands is None else bands.own(array)
+        with self.team.agreed() if bands else nullcontext():
+            graph.prepare(self, name, array.shape)
         outputs = graph(Tensor(array).astype(self.compute_dtype))
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         arrays = [output.asnumpy()[0 if reference is None else 1 :] for output in outputs]
-        return arrays[0] if len(arrays) == 1 else np.concatenate(arrays, 1)
+        result = arrays[0] if len(arrays) == 1 else np.concatenate(arrays, 1)
+        return result if bands is None else self.team.joined(result)
+
+    def bands(self, name: str, array: np.ndarray) -> Bands | None:
+        """How processes share the rows of what the network `name` takes, (B, C, T, H, W), if they do."""
+        if not self.team.rows:
+            return None
+        return bands_of(array.shape[3] // self.rows_a_latent(name), self.team.rank, self.team.ranks)
+
+    def rows_a_latent(self, name: str) -> int:
+        """Rows of what a network takes for each row of latents."""
+        return self.space_compression if name == "encoder" else 1
 
     @property
     def graphs(self) -> int:
@@ -335,15 +357,19 @@ class Autoencoder(nn.Cell):
         """Free all graphs, some 0.2 GB each; they are compiled again when they are needed."""
         self._graphs.clear()
 
-    def _graph(self, name: str, shared: bool) -> nn.Cell:
-        """What compiles a network; with shared statistics its twin."""
+    def _graph(self, name: str, shared: bool, bands: Bands | None = None) -> nn.Cell:
+        """What compiles a network; with shared statistics, or of a band of rows, its twin."""
         network = getattr(self, name)
-        key = f"{name} {network.training} {shared}"
+        key = f"{name} {network.training} {shared} {bands}"
         if key not in self._graphs:
-            if shared:
-                network = twin_with_reference(network, getattr(self, f"build_{name}")())
-            self._graphs[key] = Graph(network)
+            twin = twin_with_reference(network, getattr(self, f"build_{name}")()) if shared else None
+            self._graphs[key] = Graph(twin or self.in_bands(name, bands))
         return self._graphs[key]
+
+    def in_bands(self, name: str, bands: Bands | None) -> nn.Cell:
+        """The network `name`, of a band of rows its twin."""
+        network = getattr(self, name)
+        return network if bands is None else in_bands(network, getattr(self, f"build_{name}")(), bands)
 
     def _encode(self, x: np.ndarray) -> np.ndarray:
         if self.use_tile:

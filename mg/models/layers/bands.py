@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from mindspore import Tensor, nn, ops
 
+from mg.errors import InputError
 from mg.models.layers.attention import CausalAttention, SpatialAttention
 from mg.models.layers.causal import CausalConv
 from mg.models.layers.conv import Conv2_5d, SpatialConv
@@ -31,14 +32,19 @@ class Bands:
     def ranks(self) -> int:
         return len(self.rows)
 
-    def slices(self, height: int) -> list[slice]:
-        """Where each band lies among so many rows, a multiple of all latent rows."""
-        edges = np.cumsum((0, *self.rows)) * (height // sum(self.rows))
-        return [slice(int(start), int(stop)) for start, stop in zip(edges, edges[1:])]
+    def own(self, frames: np.ndarray) -> np.ndarray:
+        """(B, C, T, h, W) of this rank's rows, of (B, C, T, H, W), H a multiple of all latent rows."""
+        unit = frames.shape[3] // sum(self.rows)
+        start = sum(self.rows[: self.rank]) * unit
+        return np.ascontiguousarray(frames[:, :, :, start : start + self.rows[self.rank] * unit])
 
 
 def bands_of(latent_rows: int, rank: int, ranks: int) -> Bands:
-    """As equal as they can be; the first ones have a row more."""
+    """As equal as they can be; the first ones have a row more. Raises InputError for fewer rows than ranks."""
+    if latent_rows < ranks:
+        raise InputError(
+            f"frames of {latent_rows} latent rows cannot be shared among {ranks} ranks by their rows; start fewer ranks"
+        )
     each, more = divmod(latent_rows, ranks)
     return Bands(tuple(each + (place < more) for place in range(ranks)), rank)
 

@@ -84,8 +84,12 @@ class O2Magvit2(CausalLengths, Tokenizer):
 
     def _carry(self, name: str, array: np.ndarray, before: States) -> tuple[np.ndarray, States]:
         """What the network `name` gives for a piece of a clip, fp32, and the states for the next; () at first."""
-        network = getattr(self, name)
-        graph = self._graphs.setdefault(f"{name} {network.training}", Graph(Carrying(network)))
-        graph.prepare(self, name, array.shape)
-        result, *kept = graph(Tensor(array).astype(self.compute_dtype), *before)
-        return result.asnumpy(), tuple(kept)
+        bands = self.bands(name, array)
+        key = f"{name} {getattr(self, name).training} {bands}"
+        if key not in self._graphs:
+            self._graphs[key] = Graph(Carrying(self.in_bands(name, bands)))
+        array = array if bands is None else bands.own(array)
+        self._graphs[key].prepare(self, name, array.shape)
+        result, *kept = self._graphs[key](Tensor(array).astype(self.compute_dtype), *before)
+        result = result.asnumpy()
+        return result if bands is None else self.team.joined(result), tuple(kept)

@@ -119,6 +119,9 @@ class OpenSoraVAE(Autoencoder):
     def build_spatial_decoder(self) -> nn.Cell:
         return self.build_decoder().spatial
 
+    def rows_a_latent(self, name: str) -> int:
+        return self.space_compression if name == "spatial_encoder" else 1
+
     def encode_tile(
         self, clip: np.ndarray, state: Any = None, reference: np.ndarray | None = None
     ) -> tuple[np.ndarray, Any]:

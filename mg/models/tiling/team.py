@@ -36,14 +36,17 @@ class Team:
     exchange: a collective, which takes fp32 numbers (n,) of every rank to (ranks, n), the same on all. What a part
     becomes depends on it alone, and what is done with results happens on every rank in their order, so how many ranks
     there are changes no bit. One process by itself exchanges nothing.
+    rows: whether all compute each part together instead, each a band of its rows; see `mg.models.layers.bands`.
     """
 
     rank: int = 0
     ranks: int = 1
     exchange: Callable[[np.ndarray], np.ndarray] | None = None
+    rows: bool = False
 
     def results(self, parts: Iterable[AnyPart], by_window: bool) -> Iterator[tuple[AnyPart, np.ndarray]]:
-        """Each part with its result, in their order; in rounds of a part for each rank, the n-th one by rank n.
+        """Each part with its result, in their order; in rounds of a part for each rank, the n-th one by rank n, or of
+        one part, by all.
 
         by_window: a round ends where a window does, so that the same tiles of all windows are computed by one rank.
         Held are the results of a round. Raises the InputError of any rank on all of them.
@@ -54,6 +57,17 @@ class Team:
                 del part  # or it is held while the next one is computed
             return
         parts = iter(parts)
+        while self.rows:
+            part, error = None, None
+            try:
+                part = next(parts, None)
+            except InputError as own:
+                error = own
+            self.agree(error)
+            if part is None:
+                return
+            yield part, part.compute()
+            del part
         while True:
             taken, result, error = [], np.zeros(0, np.float32), None
             try:
@@ -112,6 +126,10 @@ class Team:
             return seed
         high, low = self.exchange(np.random.default_rng().integers(_EXACT, size=2).astype(np.float32))[0]
         return int(high) * _EXACT + int(low)
+
+    def joined(self, band: np.ndarray) -> np.ndarray:
+        """(B, C, T, h, W) of each rank's rows -> (B, C, T, H, W)."""
+        return np.concatenate(self._gathered(band, self.agree(None, band.shape)), 3)
 
     def _gathered(self, result: np.ndarray, shapes: list[tuple[int, ...]]) -> list[np.ndarray]:
         """The results of all ranks, of the shapes; filled up to one size for the collective."""
