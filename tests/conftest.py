@@ -127,12 +127,13 @@ def run(*command: str, cwd: Path, code: int = 0) -> subprocess.CompletedProcess:
     return done
 
 
-def msrun(script: Path | str, *arguments: object, folder: Path, code: int = 0) -> str:
-    """Run a script with two ranks; the logs are in folder / "ranks", and what is returned."""
+def msrun(script: Path | str, *arguments: object, folder: Path, code: int = 0, ranks: int = 2) -> str:
+    """Run a script with so many ranks; the logs are in folder / "ranks", and what is returned."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    launcher = [sys.executable, "-m", "mindspore.parallel.cluster.run", "--worker_num=2", "--local_worker_num=2"]
+    launcher = [sys.executable, "-m", "mindspore.parallel.cluster.run", f"--worker_num={ranks}"]
+    launcher += [f"--local_worker_num={ranks}"]
     launcher += [f"--master_port={port}", f"--log_dir={folder / 'ranks'}", "--join=True", "--cluster_time_out=120"]
     done = subprocess.run(
         [*launcher, str(script), *map(str, arguments)],

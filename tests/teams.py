@@ -33,14 +33,14 @@ class Meeting:
         return rows
 
 
-def together(ranks: int, work: Callable[[Team], Any]) -> tuple[list[Any], Meeting]:
+def together(ranks: int, work: Callable[[Team], Any], rows: bool = False) -> tuple[list[Any], Meeting]:
     """What `work(team)` gives on each rank, or the exception that it raises; and where they met."""
     meeting, answers = Meeting(ranks), [None] * ranks
 
     def one(rank: int) -> None:
         with meeting.turn:
             try:
-                answers[rank] = work(Team(rank, ranks, lambda numbers: meeting.exchange(rank, numbers)))
+                answers[rank] = work(Team(rank, ranks, lambda numbers: meeting.exchange(rank, numbers), rows))
             except Exception as error:
                 answers[rank] = error
                 meeting.met.abort()

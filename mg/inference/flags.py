@@ -43,9 +43,9 @@ def add_parallel_flag(parser: argparse.ArgumentParser, *choices: str) -> None:
     """How several ranks work together."""
     group = parser.add_argument_group("Ranks, under scripts/launch/ranks.py")
     text = (
-        "what they share: tiles, the tiles of each clip, or its windows where a frame is one tile; rows, those of all"
+        "what they share: tiles, the tiles of each clip, or its windows where a frame is one tile; rows, those of its "
+        "frames, which are left whole: no seam, and memory for its own rows is all that a rank needs"
     )
-    text += " frames, which are left whole: no tile, no seam, and a rank needs memory for its rows alone"
     if CLIPS in choices:
         text += "; clips, each a clip of its own"
     group.add_argument("--parallel", default=choices[0], choices=choices, help=f"{text} (default: {choices[0]})")

@@ -17,7 +17,7 @@ from mg.models.layers.bands import Bands, bands_of
 from mg.models.tiling.team import ALONE
 
 register()
-FAST = ("tae", "asymmetric_magvit2")
+FAST = ("tae",)  # the others are in the slow layer, in graphs
 WITH_LAYERS = [kind for kind in KINDS if not kind.family.startswith("toy")]  # toys have layers of their own
 NEAR = 1e-5  # of the largest value
 ON_RANKS = """
@@ -112,7 +112,7 @@ def test_rows_are_shared_as_equally_as_they_can_be():
         [6, 7, 8, 9],
         [10, 11, 12, 13],
     ]
-    with pytest.raises(InputError, match="2 latent rows.*3 ranks"):
+    with pytest.raises(InputError, match="2 latent rows"):
         bands_of(2, 0, 3)
 
 
