@@ -55,14 +55,15 @@ def encode_files(
 ) -> int:
     """Encode the clips that this process has, (rank, ranks), of all that share them; finished ones are skipped.
 
-    Where the model is `parallel`, all have all clips and compute each together, and rank 0 writes.
+    Where the model is `parallel`, its ranks all have all clips and compute each together, and rank 0 writes.
     Returns how many clips could not be used, of all ranks: each is named in the log and its rank's failed.json.
     """
     recipe = _recipe(session, options, storing)
-    output, (rank, ranks), team = Path(output_path), place, session.model.team
-    writes = rank == 0 or not session.model.parallel
+    output, team, together = Path(output_path), session.model.team, session.model.parallel
+    rank, ranks = (team.rank, team.ranks) if together else place
+    writes = rank == 0 or not together
     with hold_folder(output, rank) as held:
-        waiting = _waiting(sources, output, recipe, storing.overwrite, place, session.model.parallel)
+        waiting = _waiting(sources, output, recipe, storing.overwrite, (rank, ranks), together)
         failed = []
         for source in show_progress(waiting, desc="encoding", unit="clip", disable=rank > 0):
             held.check()

@@ -36,12 +36,14 @@ def reconstruct(
 ) -> int:
     """Reconstruct videos and images, and write what came out to `output_path`: see docs/evaluation.md.
 
-    metrics: None takes PSNR and SSIM. place: this process among those that share the sources, (rank, ranks), or each of
-    them where the model is `parallel`; rank 0 writes the report. Returns the number of inputs that could not be used,
-    of all ranks: each is named in the log and in metrics.json. A single input that cannot be used raises its
-    InputError. An interruption keeps what is finished and writes a report of it; `saving.resume` goes on from there.
+    metrics: None takes PSNR and SSIM. place: this process among those that share the sources, (rank, ranks), unless the
+    model is `parallel`, whose ranks share each source; rank 0 writes the report. Returns the number of inputs that
+    could not be used, of all ranks: each is named in the log and in metrics.json. A single input that cannot be used
+    raises its InputError. An interruption keeps what is finished and writes a report of it; `saving.resume` goes on
+    from there.
     """
-    output, (rank, ranks) = Path(output_path), place
+    output, team, together = Path(output_path), session.model.team, session.model.parallel
+    rank, ranks = (team.rank, team.ranks) if together else place
     if saving.folders:
         _keep_originals(sources, output)
     options = replace(options, batch_size=min(options.batch_size, len(sources)))
@@ -55,7 +57,6 @@ def reconstruct(
             tally.begin({**protocol, "metrics": [metric.about for metric in metrics], **saving.about()}, saving.resume)
             clear_report(output)
         total(0, ranks)
-        together = session.model.parallel
         work = Work(session, options, tally, output, saving, only=len(sources) == 1, writes=rank == 0 or not together)
         finished = tally.finished()
         share = _share(sources, options.batch_size, *((0, 1) if together else place))

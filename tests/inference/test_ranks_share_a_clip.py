@@ -44,7 +44,7 @@ def sessions(tmp_path_factory):
 
 @pytest.fixture
 def ranks(sessions, monkeypatch):
-    """Call `work(session, place)` as one process, or as each of several ranks."""
+    """Call `work(session, rank)` as one process, or as each of several ranks."""
 
     here = threading.local()
 
@@ -58,7 +58,7 @@ def ranks(sessions, monkeypatch):
         def one(team):
             here.team, session = team, sessions[team.rank]
             session.model.team = team
-            return work(session, (team.rank, team.ranks))
+            return work(session, team.rank)
 
         return [one(ALONE)] if count == 1 else together(count, one)[0]
 
@@ -69,9 +69,7 @@ def reconstructing(source, output, batch=1, metrics=lambda rank: None):
     """One rank's part of it, with frames as PNGs."""
     sources, saving = find_sources(output, source), Saving(frames=True)
     options = Options(batch_size=batch)
-    return lambda session, place: reconstruct.reconstruct(
-        session, sources, output, options, metrics(place[0]), saving, place
-    )
+    return lambda session, rank: reconstruct.reconstruct(session, sources, output, options, metrics(rank), saving)
 
 
 def results(folder):
@@ -115,7 +113,7 @@ def test_what_rank_0_cannot_measure_fails_and_ranks_stay_in_step(ranks, source, 
 def test_a_cache_is_made_and_decoded_as_by_one_process(ranks, source, tmp_path):
     def encoding(output):
         sources = find_sources(output, source)
-        return lambda session, place: encode.encode_files(session, sources, output, place=place)
+        return lambda session, _: encode.encode_files(session, sources, output)
 
     assert ranks(1, encoding(tmp_path / "one")) == [1]
     assert ranks(2, encoding(tmp_path / "two")) == [1, 1]
