@@ -29,8 +29,7 @@ _ENDS_ANYWHERE = {"mpegts", "mpeg", "matroska", "webm", "flv", "ogg", "gif", "mp
 # These may begin inside a group of pictures, so that the first ones cannot be decoded.
 _BEGINS_ANYWHERE = _ENDS_ANYWHERE - {"gif"}
 _LOOK_FOR = "crccheck+bitstream+buffer"  # so that decoders mark as broken what they patch over
-# Those that patch over it without a mark. H.264's would then refuse harmless cuts as well.
-_STRICT = {"hevc", "mjpeg"}
+_LENIENT = {"h264"}  # whose decoder marks what it patches over; at its strictest it refuses harmless cuts as well
 _EARLIER = Fraction(3, 10)  # seconds
 _LONG_BOX = b"\0\0\0\1"  # its length follows
 
@@ -71,7 +70,7 @@ class Video:
         """
         structure = Structure(self.path, self._container.format.name, self._stream.id)
         begins, ends = (bool(kinds & self._names) for kinds in (_BEGINS_ANYWHERE, _ENDS_ANYWHERE))
-        straight = Straight(self.path, self.clock, structure, begins, ends)
+        straight = Straight(self.path, structure, begins, ends)
         try:
             yield from straight.pictures(self._packets())
         except InputError:  # where a file was cut off, what is left of its last picture may be damage of its own
@@ -154,7 +153,7 @@ class Video:
             raise InputError(f"'{self.path}' has no video stream that can be decoded; give a video or an image")
         self._stream = max(streams, key=lambda s: s.width * s.height)
         self._stream.thread_type = "NONE"
-        explode = "+explode" if self._stream.codec_context.name in _STRICT else ""
+        explode = "" if self._stream.codec_context.name in _LENIENT else "+explode"
         self._stream.codec_context.options = {"err_detect": _LOOK_FOR + explode}
         number = [s.index for s in self._container.streams.video].index(self._stream.index)
         size = (self._stream.width, self._stream.height)

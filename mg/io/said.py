@@ -1,0 +1,51 @@
+"""What decoders say in FFmpeg's log alone, without an error or a mark on the picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
+
+import av
+
+# Decoders of one family in FFmpeg, which go on behind a wrong value as if it were another one.
+_TACITURN = {"mpeg4", "msmpeg4v1", "msmpeg4v2", "msmpeg4", "wmv1", "wmv2", "h263", "h263p", "flv"}
+_GUESSED = "missing VOL header"  # a warning of MPEG-4: what says how pictures are coded is not there, or not right
+_LOCK = Lock()
+_listeners: list[tuple[int | None, bool]] = []  # what was set before each began; the first one's is what was meant
+
+
+@contextmanager
+def damage_said_by(decoder: str) -> Iterator[list[str]]:
+    """A list of what is said of damage in this thread; of decoders that have other ways to say it, it stays empty.
+
+    decoder: FFmpeg's name of it. FFmpeg's log belongs to the process: as long as anyone listens, errors that others say
+    in other threads go to Python's logging, `libav`.
+    """
+    said: list[str] = []
+    if decoder not in _TACITURN:
+        yield said
+        return
+    _begin()
+    try:
+        with av.logging.Capture() as lines:
+            yield said
+    finally:
+        _end()
+        said += [text.strip() for level, _, text in lines if level <= av.logging.ERROR or _GUESSED in text]
+
+
+def _begin():
+    with _LOCK:
+        before = av.logging.get_level(), av.logging.get_skip_repeated()
+        _listeners.append(_listeners[0] if _listeners else before)
+        av.logging.set_level(max(av.logging.WARNING, av.logging.get_level() or 0))
+        av.logging.set_skip_repeated(False)  # of a second file, or reading, the same is said again
+
+
+def _end():
+    with _LOCK:
+        level, skips = _listeners.pop()
+        if not _listeners:
+            av.logging.set_level(level)
+            av.logging.set_skip_repeated(skips)
