@@ -10,6 +10,7 @@ import av
 from mg.errors import InputError
 from mg.io.place import ANEW
 from mg.io.said import damage_said_by
+from mg.io.second import Second
 from mg.io.structure import END, Structure
 from mg.io.timing import LONGEST_GAP
 
@@ -30,6 +31,7 @@ class Straight:
         self.begins_anywhere, self.ends_anywhere = begins_anywhere, ends_anywhere
         self.count = 0  # pictures shown
         self._has_begun: bool | None = None  # whether what is decoded is made of pictures that are in the file
+        self._second: Second | None = None
         self._size: tuple[int, int] | None = None
         self._before: int | None = None  # time of the last picture
         self._last: av.Packet | None = None  # of the file
@@ -62,6 +64,9 @@ class Straight:
         except Exception as error:  # PyAV raises FFmpeg's errors and, for odd files, nearly any of Python's
             why = reason(error)
         why = why or next(iter(said), None)
+        if why is None and (self._has_begun or any(picture.key_frame for picture in pictures)):
+            self._second = self._second or Second(packet.stream.codec_context.name)
+            why = self._second.objection(packet, pictures)
         if why is None:
             return pictures
         if (self._has_begun or not self.begins_anywhere) and not (self.ends_anywhere and packet is self._last):
