@@ -18,6 +18,7 @@ from av.error import FFmpegError
 from mg.errors import InputError
 from mg.files import require_file
 from mg.io.cropping import crop_of
+from mg.io.said import damage_said_by
 from mg.io.shown import Shown
 from mg.io.straight import Straight, reason
 from mg.io.structure import Structure
@@ -31,6 +32,7 @@ _BEGINS_ANYWHERE = _ENDS_ANYWHERE - {"gif"}
 _LOOK_FOR = "crccheck+bitstream+buffer"  # so that decoders mark as broken what they patch over
 _LENIENT = {"h264"}  # whose decoder marks what it patches over; at its strictest it refuses harmless cuts as well
 _EARLIER = Fraction(3, 10)  # seconds
+_ASF = bytes.fromhex("3026B2758E66CF11A6D900AA0062CE6C")  # how such files begin
 _LONG_BOX = b"\0\0\0\1"  # its length follows
 
 
@@ -145,7 +147,11 @@ class Video:
 
     def _open(self):
         with readable(self.path):
-            self._container = av.open(str(self.path.absolute()), metadata_errors="replace")
+            with damage_said_by("asf" if _is_asf(self.path) else "") as said:  # packets are read already
+                self._container = av.open(str(self.path.absolute()), metadata_errors="replace")
+            if said:
+                self.close()
+                raise ValueError(said[0])
             streams = [s for s in self._container.streams.video if s.codec_context is not None]
             streams = [s for s in streams if not s.disposition & av.stream.Disposition.attached_pic]
         if not streams:
@@ -166,7 +172,7 @@ class Video:
         """Each packet with the one behind it; the last one is empty, which ends decoding, and has none."""
         before, begun, self._begun = None, self._begun, []
         with readable(self.path):
-            for packet in chain(begun, self._container.demux(self._stream)):
+            for packet in chain(begun, self._demuxed()):
                 if self._at_start:
                     self._first, self._at_start = _place(packet), False
                 if before is not None:
@@ -174,6 +180,17 @@ class Video:
                 before = packet
         if before is not None:
             yield before, None
+
+    def _demuxed(self) -> Iterator[av.Packet]:
+        packets = self._container.demux(self._stream)
+        while True:
+            with damage_said_by(self._container.format.name) as said:
+                packet = next(packets, None)
+            if said:
+                raise ValueError(said[0])
+            if packet is None:
+                return
+            yield packet
 
     def _require_whole(self, count: int):
         """Raise InputError for an MP4, MOV or AVI that was cut off."""
@@ -199,6 +216,11 @@ def readable(path: Path) -> Iterator[None]:
 def _place(packet: av.Packet) -> tuple[int | None, ...]:
     """What tells a packet from the others of its file."""
     return packet.dts, packet.pts, packet.pos, packet.size
+
+
+def _is_asf(path: Path) -> bool:
+    with open(path, "rb") as file:
+        return file.read(len(_ASF)) == _ASF
 
 
 def _bytes_missing(path: Path) -> int:

@@ -1,4 +1,4 @@
-"""What decoders say in FFmpeg's log alone, without an error or a mark on the picture."""
+"""What FFmpeg says in its log alone, without an error or a mark on packet or picture."""
 
 from __future__ import annotations
 
@@ -8,22 +8,23 @@ from threading import Lock
 
 import av
 
-# Decoders of one family in FFmpeg, which go on behind a wrong value as if it were another one.
-_TACITURN = {"mpeg4", "msmpeg4v1", "msmpeg4v2", "msmpeg4", "wmv1", "wmv2", "h263", "h263p", "flv"}
-_GUESSED = "missing VOL header"  # a warning of MPEG-4: what says how pictures are coded is not there, or not right
+# Decoders of one family, which go on behind a wrong value as if it were another one; the container ASF, likewise.
+_TACITURN = {"mpeg4", "msmpeg4v1", "msmpeg4v2", "msmpeg4", "wmv1", "wmv2", "h263", "h263p", "flv", "asf"}
+# Warnings: what says how pictures of MPEG-4 are coded is not there, or not right; parts of ASF of a stream that is not.
+_WARNINGS = ("missing VOL header", "unknown stream")
 _LOCK = Lock()
 _listeners: list[tuple[int | None, bool]] = []  # what was set before each began; the first one's is what was meant
 
 
 @contextmanager
-def damage_said_by(decoder: str) -> Iterator[list[str]]:
-    """A list of what is said of damage in this thread; of decoders that have other ways to say it, it stays empty.
+def damage_said_by(name: str) -> Iterator[list[str]]:
+    """A list of what is said of damage in this thread, filled when the block ends; for others it stays empty.
 
-    decoder: FFmpeg's name of it. FFmpeg's log belongs to the process: as long as anyone listens, errors that others say
-    in other threads go to Python's logging, `libav`.
+    name: FFmpeg's, of a decoder or a container. FFmpeg's log belongs to the process: as long as anyone listens, errors
+    that are said in other threads go to Python's logging, `libav`.
     """
     said: list[str] = []
-    if decoder not in _TACITURN:
+    if name not in _TACITURN:
         yield said
         return
     _begin()
@@ -32,7 +33,11 @@ def damage_said_by(decoder: str) -> Iterator[list[str]]:
             yield said
     finally:
         _end()
-        said += [text.strip() for level, _, text in lines if level <= av.logging.ERROR or _GUESSED in text]
+        said += [
+            text.strip()
+            for level, _, text in lines
+            if level <= av.logging.ERROR or any(map(text.__contains__, _WARNINGS))
+        ]
 
 
 def _begin():

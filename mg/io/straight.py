@@ -35,6 +35,7 @@ class Straight:
         self._size: tuple[int, int] | None = None
         self._before: int | None = None  # time of the last picture
         self._last: av.Packet | None = None  # of the file
+        self._ends_broken = False  # whether the last packet is, of which a part of a picture may come
         self._may_be_joined = False  # whether another recording may begin; it does if times go back as well
 
     def pictures(self, packets: Iterable[tuple[av.Packet, av.Packet | None]]) -> Iterator[av.VideoFrame]:
@@ -67,11 +68,15 @@ class Straight:
         if why is None and (self._has_begun or any(picture.key_frame for picture in pictures)):
             self._second = self._second or Second(packet.stream.codec_context.name)
             why = self._second.objection(packet, pictures)
+        is_end = self.ends_anywhere and packet is self._last
+        if packet.is_corrupt and (is_end or not self._structure.restarts):
+            why = why or "a packet is broken"
         if why is None:
             return pictures
-        if (self._has_begun or not self.begins_anywhere) and not (self.ends_anywhere and packet is self._last):
+        if (self._has_begun or not self.begins_anywhere) and not is_end:
             raise self._damaged(why)
-        return []
+        self._ends_broken = is_end
+        return pictures if is_end else []
 
     def _require_sound(self, packet: av.Packet, following: av.Packet | None) -> None:
         """Raise InputError for what the container says is wrong up to the next packet. Where a recording is joined
@@ -93,7 +98,7 @@ class Straight:
             self._has_begun = picture.key_frame
         if not self._has_begun:
             return False
-        if not picture.is_corrupt:
+        if not picture.is_corrupt and not (self._ends_broken and picture.pts == self._last.pts):
             return True
         if self.count == 0 and not picture.key_frame:
             return False  # shown before the first key frame, and made of pictures that came before the file
