@@ -151,7 +151,7 @@ class Video:
                 self._container = av.open(str(self.path.absolute()), metadata_errors="replace")
             if said:
                 self.close()
-                raise ValueError(said[0])
+                raise self._damaged(said[0])
             streams = [s for s in self._container.streams.video if s.codec_context is not None]
             streams = [s for s in streams if not s.disposition & av.stream.Disposition.attached_pic]
         if not streams:
@@ -187,10 +187,13 @@ class Video:
             with damage_said_by(self._container.format.name) as said:
                 packet = next(packets, None)
             if said:
-                raise ValueError(said[0])
+                raise self._damaged(said[0])
             if packet is None:
                 return
             yield packet
+
+    def _damaged(self, why: str) -> InputError:
+        return InputError(f"'{self.path}' is damaged ({why}); copy or download it again")
 
     def _require_whole(self, count: int):
         """Raise InputError for an MP4, MOV or AVI that was cut off."""
