@@ -12,7 +12,7 @@ from mg.io.place import ANEW, Place
 _SYNC, _STEPS = 0x47, (188, 192, 204)  # how packets of an MPEG-TS begin, and their sizes
 _AT_ONCE = 8192  # packets
 _PACK, _CLOCK = b"\0\0\1\xba", slice(4, 9)  # how a pack of an MPEG-PS begins, and where its clock is
-_READ_ON = 1 << 16
+_READ_ON = 64 * 1024
 
 
 def mpegps(file: BinaryIO) -> Iterator[Place]:

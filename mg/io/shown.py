@@ -26,7 +26,7 @@ _CURVES = {16: "PQ (HDR10)", 18: "HLG"}
 _GAMUTS = {9: "BT.2020", 11: "DCI-P3", 12: "Display P3"}
 _NEARLY_SQUARE = Fraction(1, 100)
 _MOST_ASPECT = Fraction(10)
-_NEWER = 16  # kinds of what accompanies pictures that FFmpeg may know beyond those of PyAV, which are numbered
+_NEWER = 12  # kinds of what accompanies pictures that FFmpeg may know beyond those of PyAV, which are numbered
 
 
 class Shown:

@@ -24,7 +24,7 @@ _BEFORE = {0x1A45DFA3, 0xEC, 0xBF}  # before a segment: the head of a file, padd
 # A place; a track, its picture, colours, sound, codings; a key frame, where it is; what is added to a block; a tag.
 _INSIDE = {0x4DBB, _TRACK, 0xE0, 0x55B0, 0x55D0, 0x7670, 0xE1, 0x6D80, 0x6240, 0x5034, 0x5035, 0xBB, 0xB7, 0x75A1, 0xA6}
 _INSIDE |= {0x7373, 0x63C0, 0x67C8}
-_DEEPEST = 8
+_DEEPEST = 10
 # Of places, of what the whole file is, of tracks, key frames, chapters, tags, attached files.
 _LISTS = {0x114D9B74, 0x1549A966, _TRACKS, 0x1C53BB6B, 0x1043A770, 0x1254C367, 0x1941A469}
 _BLOCK, _GROUP, _LACED = 0xA3, 0xA0, 6
