@@ -65,10 +65,13 @@ def write(
     times: Iterable[int] | None = None,
     **settings: object,
 ) -> Path:
-    """A clip of 48 pictures, or of `frames`, 24 a second, or at `times` in milliseconds. settings: of the stream."""
+    """A clip of 48 pictures, or of `frames`, 24 a second, or at `times` in milliseconds. settings: of the stream.
+
+    No file holds a random name, so that each is the same whenever it is written.
+    """
     encoder, groups = CODECS[codec]
     frames = frames or [picture(number) for number in range(48)]
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", options={"fflags": "+bitexact"}) as container:
         stream = container.add_stream(encoder, rate=24, options=groups[group])
         stream.height, stream.width, _ = frames[0].shape
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"

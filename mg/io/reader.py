@@ -18,6 +18,7 @@ from av.error import FFmpegError
 from mg.errors import InputError
 from mg.files import require_file
 from mg.io.cropping import crop_of
+from mg.io.said import damage_said_by
 from mg.io.shown import Shown
 from mg.io.straight import Straight, reason
 from mg.io.structure import Structure
@@ -29,9 +30,9 @@ _ENDS_ANYWHERE = {"mpegts", "mpeg", "matroska", "webm", "flv", "ogg", "gif", "mp
 # These may begin inside a group of pictures, so that the first ones cannot be decoded.
 _BEGINS_ANYWHERE = _ENDS_ANYWHERE - {"gif"}
 _LOOK_FOR = "crccheck+bitstream+buffer"  # so that decoders mark as broken what they patch over
-# Those that patch over it without a mark. H.264's would then refuse harmless cuts as well.
-_STRICT = {"hevc", "mjpeg"}
+_LENIENT = {"h264"}  # whose decoder marks what it patches over; at its strictest it refuses harmless cuts as well
 _EARLIER = Fraction(3, 10)  # seconds
+_ASF = bytes.fromhex("3026B2758E66CF11A6D900AA0062CE6C")  # how such files begin
 _LONG_BOX = b"\0\0\0\1"  # its length follows
 
 
@@ -71,7 +72,7 @@ class Video:
         """
         structure = Structure(self.path, self._container.format.name, self._stream.id)
         begins, ends = (bool(kinds & self._names) for kinds in (_BEGINS_ANYWHERE, _ENDS_ANYWHERE))
-        straight = Straight(self.path, self.clock, structure, begins, ends)
+        straight = Straight(self.path, structure, begins, ends)
         try:
             yield from straight.pictures(self._packets())
         except InputError:  # where a file was cut off, what is left of its last picture may be damage of its own
@@ -146,7 +147,11 @@ class Video:
 
     def _open(self):
         with readable(self.path):
-            self._container = av.open(str(self.path.absolute()), metadata_errors="replace")
+            with damage_said_by("asf" if _is_asf(self.path) else "") as said:  # packets are read already
+                self._container = av.open(str(self.path.absolute()), metadata_errors="replace")
+            if said:
+                self.close()
+                raise self._damaged(said[0])
             streams = [s for s in self._container.streams.video if s.codec_context is not None]
             streams = [s for s in streams if not s.disposition & av.stream.Disposition.attached_pic]
         if not streams:
@@ -154,7 +159,7 @@ class Video:
             raise InputError(f"'{self.path}' has no video stream that can be decoded; give a video or an image")
         self._stream = max(streams, key=lambda s: s.width * s.height)
         self._stream.thread_type = "NONE"
-        explode = "+explode" if self._stream.codec_context.name in _STRICT else ""
+        explode = "" if self._stream.codec_context.name in _LENIENT else "+explode"
         self._stream.codec_context.options = {"err_detect": _LOOK_FOR + explode}
         number = [s.index for s in self._container.streams.video].index(self._stream.index)
         size = (self._stream.width, self._stream.height)
@@ -167,7 +172,7 @@ class Video:
         """Each packet with the one behind it; the last one is empty, which ends decoding, and has none."""
         before, begun, self._begun = None, self._begun, []
         with readable(self.path):
-            for packet in chain(begun, self._container.demux(self._stream)):
+            for packet in chain(begun, self._demuxed()):
                 if self._at_start:
                     self._first, self._at_start = _place(packet), False
                 if before is not None:
@@ -175,6 +180,20 @@ class Video:
                 before = packet
         if before is not None:
             yield before, None
+
+    def _demuxed(self) -> Iterator[av.Packet]:
+        packets = self._container.demux(self._stream)
+        while True:
+            with damage_said_by(self._container.format.name) as said:
+                packet = next(packets, None)
+            if said:
+                raise self._damaged(said[0])
+            if packet is None:
+                return
+            yield packet
+
+    def _damaged(self, why: str) -> InputError:
+        return InputError(f"'{self.path}' is damaged ({why}); copy or download it again")
 
     def _require_whole(self, count: int):
         """Raise InputError for an MP4, MOV or AVI that was cut off."""
@@ -200,6 +219,11 @@ def readable(path: Path) -> Iterator[None]:
 def _place(packet: av.Packet) -> tuple[int | None, ...]:
     """What tells a packet from the others of its file."""
     return packet.dts, packet.pts, packet.pos, packet.size
+
+
+def _is_asf(path: Path) -> bool:
+    with open(path, "rb") as file:
+        return file.read(len(_ASF)) == _ASF
 
 
 def _bytes_missing(path: Path) -> int:

@@ -26,6 +26,7 @@ _CURVES = {16: "PQ (HDR10)", 18: "HLG"}
 _GAMUTS = {9: "BT.2020", 11: "DCI-P3", 12: "Display P3"}
 _NEARLY_SQUARE = Fraction(1, 100)
 _MOST_ASPECT = Fraction(10)
+_NEWER = 12  # kinds of what accompanies pictures that FFmpeg may know beyond those of PyAV, which are numbered
 
 
 class Shown:
@@ -101,7 +102,10 @@ def _scaled(side: int, by: Fraction) -> int:
 
 def _turned(path: Path, frame: np.ndarray, picture: av.VideoFrame) -> np.ndarray:
     """Mirrored, transposed, or turned as the display matrix says."""
-    data = picture.side_data.get(Type.DISPLAYMATRIX)
+    try:
+        data = picture.side_data.get(Type.DISPLAYMATRIX)
+    except ValueError:  # as PyAV has for all of it if a part, such as EXIF, is of a kind that it does not know
+        data = _without_unknown(picture).side_data.get(Type.DISPLAYMATRIX)
     if data is None:
         return frame
     # (x, y) goes to (a x + c y, b x + d y), with y counted downwards.
@@ -114,3 +118,14 @@ def _turned(path: Path, frame: np.ndarray, picture: av.VideoFrame) -> np.ndarray
     along_x, along_y = (c, b) if across else (a, d)
     frame = frame.transpose(1, 0, 2) if across else frame
     return frame[:: -1 if along_y < 0 else 1, :: -1 if along_x < 0 else 1]
+
+
+def _without_unknown(picture: av.VideoFrame) -> av.VideoFrame:
+    """A picture without what accompanies it that PyAV has no name for."""
+    first, graph = max(kind.value for kind in Type) + 1, av.filter.Graph()
+    size = {"width": picture.width, "height": picture.height, "format": picture.format.name}
+    filters = [graph.add_buffer(**size, time_base=Fraction(1, 24))]
+    filters += [graph.add("sidedata", f"mode=delete:type={number}") for number in range(first, first + _NEWER)]
+    graph.link_nodes(*filters, graph.add("buffersink")).configure()
+    graph.push(picture)
+    return graph.pull()

@@ -2,41 +2,38 @@
 
 Matroska and WebM (RFC 9559; EBML, RFC 8794): elements fill what holds them; checksums. FLV (version 10.1, E.3): each
 tag is followed by its size. Ogg (RFC 3533): checksums of pages. MPEG-TS (ITU-T H.222.0, 2.4.3): packets of each stream
-are counted. Other containers say nothing of the kind.
+are counted. MPEG-PS (2.5.3): a clock, by which a recording that is joined behind another is known. Other containers say
+nothing of the kind.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
-
-import numpy as np
+from typing import BinaryIO
 
 from mg.io.ebml import HEAD, UNKNOWN, element, elements
+from mg.io.mpeg import mpegps, mpegts
+from mg.io.place import Place
 
 _SEGMENT, _CLUSTER, _TRACKS, _TRACK, _NUMBER, _TYPE = 0x18538067, 0x1F43B675, 0x1654AE6B, 0xAE, 0xD7, 0x83
 _BEFORE = {0x1A45DFA3, 0xEC, 0xBF}  # before a segment: the head of a file, padding, a checksum
-_LISTS = {0x114D9B74, 0x1549A966, _TRACKS, 0x1C53BB6B}  # of places, of what the whole file is, of key frames
-_BLOCK, _LACED = 0xA3, 6
-_IN_CLUSTER = {_BLOCK, 0xA0, 0xE7, 0xA7, 0xAB, 0xAF, 0x5854, 0xEC, 0xBF}  # groups, times, padding, a checksum, ...
+# A place; a track, its picture, colours, sound, codings; a key frame, where it is; what is added to a block; a tag.
+_INSIDE = {0x4DBB, _TRACK, 0xE0, 0x55B0, 0x55D0, 0x7670, 0xE1, 0x6D80, 0x6240, 0x5034, 0x5035, 0xBB, 0xB7, 0x75A1, 0xA6}
+_INSIDE |= {0x7373, 0x63C0, 0x67C8}
+_DEEPEST = 10
+# Of places, of what the whole file is, of tracks, key frames, chapters, tags, attached files.
+_LISTS = {0x114D9B74, 0x1549A966, _TRACKS, 0x1C53BB6B, 0x1043A770, 0x1254C367, 0x1941A469}
+_BLOCK, _GROUP, _LACED = 0xA3, 0xA0, 6
+_IN_CLUSTER = {_BLOCK, _GROUP, 0xE7, 0xA7, 0xAB, 0xAF, 0x5854, 0xEC, 0xBF}  # groups, times, padding, a checksum, ...
 _TOO_LONG, _FOREIGN = "an element is longer than what holds it", "what is no element is among its elements"
 _LARGEST = 1 << 27  # bytes that are summed up at once
 _TAGS = (8, 9, 18)  # sound, pictures, text
-_SYNC, _STEPS = 0x47, (188, 192, 204)  # how packets of an MPEG-TS begin, and their sizes
-_AT_ONCE = 8192  # packets
 _MIRRORED, _ONES = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256)), 0xFFFFFFFF
 END = 1 << 62  # behind every place in a file
-
-
-class Place(NamedTuple):
-    """A place up to which a file was looked at; what is wrong there, None for nothing."""
-
-    place: int
-    wrong: str | None = None
 
 
 _NONE = Place(END + 1)
@@ -50,7 +47,8 @@ class Structure:
 
     def __init__(self, path: Path, container: str, stream: int):
         names = set(container.split(","))
-        walks = {"matroska": _matroska, "flv": _flv, "ogg": _ogg, "mpegts": partial(_mpegts, stream=stream)}
+        walks = {"matroska": _matroska, "flv": _flv, "ogg": _ogg, "mpeg": mpegps}
+        walks["mpegts"] = partial(mpegts, stream=stream)
         self._places = chain.from_iterable(_walked(path, walk) for name, walk in walks.items() if name in names)
         self.restarts = "mpegts" in names  # whether counters do where recordings are joined
         self._next = Place(-1)
@@ -111,7 +109,9 @@ def _cluster(file: BinaryIO, start: int, end: int, tracks: Mapping[int, bool]) -
         if start > end:
             yield Place(inside, _TOO_LONG)
             return end
-        yield Place(inside)
+        yield Place(
+            inside, _TOO_LONG if name == _GROUP and start <= size and not _is_filled(file, inside, length) else None
+        )
     return start if start < min(size - HEAD, end) or end == UNKNOWN else end
 
 
@@ -122,11 +122,15 @@ def _at(file: BinaryIO, start: int) -> tuple[int, int, int] | None:
     return found and (found[0], found[1], start + found[2])
 
 
-def _is_filled(file: BinaryIO, start: int, length: int) -> bool:
-    """Whether elements lie one behind the other in the content of another."""
+def _is_filled(file: BinaryIO, start: int, length: int, depth: int = 0) -> bool:
+    """Whether elements lie one behind the other in the content of another, and likewise in those of them that have
+    any."""
     end = start + length
     while start < end and (found := _at(file, start)) is not None:
-        start = found[2] + found[1]
+        name, length, inside = found
+        start = inside + length
+        if name in _INSIDE and start <= end and not (depth < _DEEPEST and _is_filled(file, inside, length, depth + 1)):
+            return False
     return start == end
 
 
@@ -187,52 +191,3 @@ def _ogg(file: BinaryIO) -> Iterator[Place]:
             return
         yield Place(start)
         start += len(page)
-
-
-def _mpegts(file: BinaryIO, stream: int) -> Iterator[Place]:
-    size, start, number, steps = file.seek(0, 2), 0, None, _STEPS
-    while start < size:
-        file.seek(start)
-        data = np.frombuffer(file.read(_AT_ONCE * _STEPS[0]), np.uint8)
-        found = _grid(data, steps)
-        if found is None:
-            return
-        steps, begin = (found[0],), found[1]
-        if start and begin:
-            yield Place(start, "bytes are missing")
-        rows = data[begin:][: (len(data) - begin) // found[0] * found[0]].reshape(-1, found[0])
-        in_step = np.cumprod(rows[:, 0] == _SYNC).astype(bool)
-        rows = rows[in_step]
-        for row, counted, wrong in _wrong_packets(rows, stream, number):
-            number = counted
-            yield Place(start + begin + row * found[0], wrong)
-        start += begin + max(1, len(rows)) * found[0]
-        yield Place(start)
-
-
-def _grid(data: np.ndarray, steps: Sequence[int]) -> tuple[int, int] | None:
-    """How far packets are apart, and where the first one is that has two others behind it, or the end."""
-    for step in steps:
-        syncs = np.concatenate((data == _SYNC, np.ones(2 * step, bool)))
-        places = np.flatnonzero(syncs[: len(data)] & syncs[step:-step] & syncs[2 * step :])
-        if len(places):
-            return step, int(places[0])
-    return None
-
-
-def _wrong_packets(rows: np.ndarray, stream: int, number: int | None) -> Iterator[tuple[int, int, str | None]]:
-    """Of the packets of a stream, (N, at least 188): row, counter, and what is wrong; only such ones and the last one.
-
-    number: counter of the packet before.
-    """
-    mine = np.flatnonzero((rows[:, 1] & 31) * 256 + rows[:, 2].astype(int) == stream)
-    rows = rows[mine].astype(int)
-    has_content = rows[:, 3] >> 4 & 1
-    anew = (rows[:, 3] & 32 > 0) & (rows[:, 4] > 0) & (rows[:, 5] & 128 > 0)
-    numbers = rows[:, 3] & 15
-    before = np.concatenate((numbers[:1] - has_content[:1] if number is None else [number], numbers))[:-1]
-    wrong = ~anew & ((before + has_content) % 16 != numbers % 16)
-    broken = rows[:, 1] & 128 > 0
-    for place in np.flatnonzero(wrong | broken | (np.arange(len(rows)) == len(rows) - 1)):
-        why = "a packet is marked as broken" if broken[place] else "packets are missing" if wrong[place] else None
-        yield int(mine[place]), int(numbers[place]), why

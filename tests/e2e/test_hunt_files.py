@@ -4,6 +4,7 @@ import json
 import shutil
 import tarfile
 from fractions import Fraction
+from pathlib import Path
 
 import barcode
 import numpy as np
@@ -25,6 +26,7 @@ from mg.io.by_number import read_frames_at
 from mg.io.clip import MEDIA, Sampling, find_media, open_clip
 from mg.io.image import read_image
 from mg.io.video import probe, read_frames
+from mg.metrics.choose import choose_metrics
 from mg.metrics.psnr import psnr
 from mg.models import families
 
@@ -45,6 +47,7 @@ VIDEOS = {
     "phone.3gp": (range(12), 0.5, 0.5),
     "joined.ts": ([*range(48), *range(48)], 4, 4),
 }
+BROKEN = "header_sample_count.mp4"
 FRAMES = 8
 CONFIG = {"mixed_strategy": "video_only", "sample_n_frames": FRAMES, "image_size": (barcode.HEIGHT, barcode.WIDTH)}
 
@@ -154,27 +157,46 @@ def test_wide_pixels_become_square_ones(hunt):
         assert np.abs(shown - colours).max() <= 10
 
 
-@pytest.mark.parametrize("name", ["photo_exif6_odd_resolution.jpg", "photo_exif6_odd_make.jpg"])
-def test_odd_metadata_does_not_stop_an_image(hunt, tmp_path, session, name):
-    quarters = {(32, 24): (50, 80, 200), (32, 72): (200, 60, 50), (96, 24): (210, 190, 60), (96, 72): (60, 170, 70)}
+PHOTOS = ("photo_exif6_odd_resolution.jpg", "photo_exif6_odd_make.jpg")
+QUARTERS = {(32, 24): (50, 80, 200), (32, 72): (200, 60, 50), (96, 24): (210, 190, 60), (96, 72): (60, 170, 70)}
 
-    def check_picture(picture, limit):
-        assert picture.shape == (128, 96, 3)
-        assert all(np.abs(picture[place].astype(int) - colour).max() <= limit for place, colour in quarters.items())
 
-    check_picture(read_image(hunt / name), 3)
-    sources = find_sources(tmp_path / "out", hunt / name)
-    assert reconstruct(session, sources, tmp_path / "out", saving=Saving("none", folders=True)) == 0
-    check_picture(read_image(tmp_path / "out_ori" / f"{sources[0].stem}.png"), 3)
+def check_photo(picture, limit=3, grey=False):
+    """A picture is upright, with its four colours; or, grey, with their brightness."""
+    assert picture.shape == (128, 96, 3)
+    for place, colour in QUARTERS.items():
+        right = np.mean(colour) if grey else np.array(colour)
+        assert np.abs(picture[place].astype(int) - right).max() <= limit
+
+
+@pytest.mark.parametrize("name", PHOTOS)
+def test_photo_read_and_for_training_and_validation(hunt, tmp_path, name):
+    check_photo(read_image(hunt / name))
     shutil.copy(hunt / name, tmp_path / "a.jpg")
     config = DataConfig(image_folder=str(tmp_path), mixed_strategy="image_only", image_size=(128, 96))
     (clip, *_) = validation_clips(config)
-    check_picture(clip.frames[0], 3)
-    clip, _ = read_training_clip(tmp_path / "a.jpg", (1, 128, 96), config, np.random.default_rng(0))
-    check_picture(clip[0], 3)
+    check_photo(clip.frames[0])
+    for seed in range(60):
+        clip, short = read_training_clip(tmp_path / "a.jpg", (1, 128, 96), config, np.random.default_rng(seed))
+        assert not short
+        (frame,) = clip
+        is_mirrored = frame[32, 24, 2] < frame[32, 72, 2]
+        check_photo(frame[:, ::-1] if is_mirrored else frame)
 
 
-def test_a_folder_with_links_holds_each_clip_once(hunt, tmp_path):
+@pytest.mark.parametrize("name", PHOTOS)
+def test_photo_reconstructed_or_encoded_and_decoded(hunt, tmp_path, session, name):
+    sources = find_sources(tmp_path / "out", hunt / name)
+    assert reconstruct(session, sources, tmp_path / "out", saving=Saving("none", folders=True)) == 0
+    stem = sources[0].stem
+    check_photo(read_image(tmp_path / "out_ori" / f"{stem}.png"))
+    check_photo(read_image(tmp_path / "out_rec" / f"{stem}.png"), 8, grey=True)
+    assert encode_files(session, sources, tmp_path / "latents") == 0
+    assert decode_files(session, tmp_path / "latents", tmp_path / "back") == 0
+    check_photo(read_image(tmp_path / "back" / f"{stem}.png"), 8, grey=True)
+
+
+def test_a_folder_with_links_holds_each_clip_once(hunt, tmp_path, session):
     with tarfile.open(hunt / "linked_folder.tar.gz") as archive:
         archive.extractall(tmp_path)
     expected = ["a.mp4", "linked/b.mp4", "linked/deep/c.mp4"]
@@ -183,22 +205,72 @@ def test_a_folder_with_links_holds_each_clip_once(hunt, tmp_path):
     assert (
         len(TrainingData(DataConfig(video_folder=str(tmp_path / "clips"), **CONFIG), 0, Share(1)).files["video"]) == 3
     )
+    assert len(list(validation_clips(DataConfig(video_folder=str(tmp_path / "clips"), **CONFIG)))) == 3
+    sources = find_sources(tmp_path / "out", tmp_path / "clips")
+    assert [source.name for source in sources] == expected
+    assert reconstruct(session, sources, tmp_path / "out") == 0
+    assert encode_files(session, sources, tmp_path / "latents") == 0
+    assert decode_files(session, tmp_path / "latents", tmp_path / "back") == 0
+    assert {path.relative_to(tmp_path / "back").as_posix() for path in (tmp_path / "back").rglob("*.mp4")} == {
+        *expected
+    }
 
 
-def test_a_header_with_an_absurd_count_harms_nobody(hunt, tmp_path, session):
-    shutil.copy(hunt / "header_sample_count.mp4", tmp_path)
-    shutil.copy(hunt / "phone.3gp", tmp_path)
+def test_an_absurd_header_read_and_for_training_and_validation(hunt, tmp_path):
+    path = Path(shutil.copy(hunt / BROKEN, tmp_path))
+    config = DataConfig(video_folder=str(tmp_path), **CONFIG)
+    for seed in range(60):
+        with pytest.raises(InputError, match=BROKEN):
+            read_training_clip(path, (FRAMES, 96, 160), config, np.random.default_rng(seed))
+    for read in (lambda: list(read_frames(path)), lambda: read_frames_at(path, [3]), lambda: probe(path)):
+        with pytest.raises(InputError, match=BROKEN):
+            read()
+    (clip,) = validation_clips(config)
+    assert clip.frames is None and BROKEN in clip.reason
+
+
+def test_an_absurd_header_reconstructed_or_encoded_beside_others(hunt, tmp_path, session):
+    for name in (BROKEN, "phone.3gp"):
+        shutil.copy(hunt / name, tmp_path)
     sources = find_sources(tmp_path / "out", tmp_path)
     assert reconstruct(session, sources, tmp_path / "out") == 1
     report = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert [row["file"] for row in report["clips"]] == ["phone.3gp"]
-    assert "header_sample_count.mp4" in report["failed"][0]["why"]
+    assert BROKEN in report["failed"][0]["why"]
+    assert encode_files(session, sources, tmp_path / "latents") == 1
+    assert decode_files(session, tmp_path / "latents", tmp_path / "back") == 0
+    assert [path.name for path in (tmp_path / "back").glob("*.mp4")] == ["phone.mp4"]
+
+
+PANORAMA = "panorama_20000x9000.png"
+
+
+def check_panorama(picture, shape=(9000, 20000, 3)):
+    assert picture.shape == shape and not picture.any()
 
 
 @pytest.mark.slow
-def test_a_large_panorama_is_read(hunt):
-    pixels = read_image(hunt / "panorama_20000x9000.png")
-    assert pixels.shape == (9000, 20000, 3) and not pixels.any()
+def test_panorama_read_and_for_training_and_validation(hunt, tmp_path):
+    check_panorama(read_image(hunt / PANORAMA))
+    shutil.copy(hunt / PANORAMA, tmp_path)
+    config = DataConfig(image_folder=str(tmp_path), mixed_strategy="image_only", image_size=(96, 128))
+    clip, _ = read_training_clip(tmp_path / PANORAMA, (1, 96, 128), config, np.random.default_rng(0))
+    check_panorama(clip[0], (96, 128, 3))
+    (clip,) = validation_clips(config)
+    check_panorama(clip.frames[0], (96, 128, 3))
+
+
+@pytest.mark.slow
+def test_panorama_reconstructed_or_encoded_and_decoded_by_tiles(hunt, tmp_path, session):
+    sources = find_sources(tmp_path / "out", hunt / PANORAMA)
+    metrics = choose_metrics(["psnr"])
+    assert reconstruct(session, sources, tmp_path / "out", metrics=metrics, saving=Saving("none", folders=True)) == 0
+    (recon,) = (tmp_path / "out_rec").iterdir()
+    check_panorama(read_image(recon))
+    assert encode_files(session, sources, tmp_path / "latents") == 0
+    assert decode_files(session, tmp_path / "latents", tmp_path / "back") == 0
+    (back,) = (tmp_path / "back").glob("*.png")
+    check_panorama(read_image(back))
 
 
 def test_nothing_of_the_folder_is_left_out_without_a_word(hunt, tmp_path, caplog):
