@@ -8,6 +8,7 @@ from teams import together
 from mg.models.tiling.team import ALONE
 
 register()
+FAST = ("tae", "asymmetric_magvit2", "toy_tokenizer")  # windows that blend, restart and carry
 APART = dict.fromkeys(("encode_overlap", "encode_context", "decode_overlap"), 0)
 
 
@@ -26,7 +27,7 @@ def check(model, frames, ranks):
         assert together(ranks, lambda team: there_and_back(model, frames, team))[0] == [alone] * ranks
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.family)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.family in FAST], ids=lambda kind: kind.family)
 def test_how_many_ranks_compute_a_clip_changes_no_bit(kind):
     check(build(kind, **kind.tiles), clip(1, 3, 7, 16, 24), 3)
 

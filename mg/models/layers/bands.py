@@ -16,7 +16,7 @@ from mindspore import Tensor, nn, ops
 from mg.errors import InputError
 from mg.models.layers.attention import CausalAttention, SpatialAttention
 from mg.models.layers.causal import CausalConv
-from mg.models.layers.conv import Conv2_5d, SpatialConv
+from mg.models.layers.conv import Conv2_5d, SpatialConv, padded_at_sides
 from mg.models.layers.norm import GroupNorm
 from mg.models.layers.resample import SpatialUpsample
 
@@ -82,9 +82,8 @@ class ConvOfBand(nn.Cell):
 
     def __init__(self, conv: ops.Conv2D, bands: Bands):
         super().__init__()
-        above, below, left, right = conv.pad
-        self.halo = Halo(bands, above, below)
-        self.conv = _with_padding(conv, left, right)
+        self.halo = Halo(bands, *conv.pad[:2])
+        self.conv = padded_at_sides(conv)
 
     def construct(self, x: Tensor, weight: Tensor) -> Tensor:
         return self.conv(self.halo(x), weight)
@@ -95,9 +94,8 @@ class PhaseOfBand(nn.Cell):
 
     def __init__(self, conv: ops.Conv2D):
         super().__init__()
-        above, _, left, right = conv.pad
-        self.start = 1 - above
-        self.conv = _with_padding(conv, left, right)
+        self.start = 1 - conv.pad[0]
+        self.conv = padded_at_sides(conv)
 
     def construct(self, x: Tensor, weight: Tensor) -> Tensor:
         rows = x.shape[2] - 1
@@ -183,12 +181,6 @@ def _replace(cell: nn.Cell, name: str, bands: Bands) -> None:
     if any(conv.pad[:2]):
         delattr(cell, name)
         setattr(cell, name, ConvOfBand(conv, bands))
-
-
-def _with_padding(conv: ops.Conv2D, left: int, right: int) -> ops.Conv2D:
-    return ops.Conv2D(
-        conv.out_channel, conv.kernel_size, pad_mode="pad", pad=(0, 0, left, right), stride=conv.stride[2:]
-    )
 
 
 def _nothing(like: Tensor, after: Tensor) -> Tensor:

@@ -187,6 +187,12 @@ class Conv2_5d(nn.Cell):
         return ops.stack([self.matmul(tap, spatial) for tap in taps], 1).reshape(-1, 3 * channels, 3, 3)
 
 
+def padded_at_sides(conv: ops.Conv2D) -> ops.Conv2D:
+    """The same, but without rows of zeros above and below."""
+    sides = (0, 0, *conv.pad[2:])
+    return ops.Conv2D(conv.out_channel, conv.kernel_size, pad_mode="pad", pad=sides, stride=conv.stride[2:])
+
+
 # Functions and not methods, since a graph is compiled from them once and not once for every cell.
 
 
