@@ -80,7 +80,7 @@ class Halo(nn.Cell):
 class ConvOfBand(nn.Cell):
     """A `Conv2D` of a band: rows of neighbours stand where it pads zeros above and below."""
 
-    def __init__(self, conv: ops.Conv2D, bands: Bands):
+    def __init__(self, conv: ops.Primitive, bands: Bands):
         super().__init__()
         self.halo = Halo(bands, *conv.pad[:2])
         self.conv = padded_at_sides(conv)
@@ -92,7 +92,7 @@ class ConvOfBand(nn.Cell):
 class PhaseOfBand(nn.Cell):
     """A `Conv2D` with a kernel of two rows, of a band that has a row of its neighbours above and below already."""
 
-    def __init__(self, conv: ops.Conv2D):
+    def __init__(self, conv: ops.Primitive):
         super().__init__()
         self.start = 1 - conv.pad[0]
         self.conv = padded_at_sides(conv)
