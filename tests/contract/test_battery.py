@@ -112,7 +112,7 @@ def test_what_is_drawn_depends_on_the_seed_alone_and_nothing_else_is(tiled):
         np.testing.assert_array_equal(one, another)
 
 
-@pytest.mark.parametrize("height, width", [(16, 16), (40, 33)])
+@pytest.mark.parametrize("height, width", [(16, 16), pytest.param(40, 33, marks=pytest.mark.slow)])
 def test_streams_are_calls_in_pieces(tiled, height, width):
     x, frames = clip(1, 3, 12, height, width), 12
     pieces = [x[:, :, start : start + 3] for start in range(0, frames, 3)]

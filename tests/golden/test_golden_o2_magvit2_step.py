@@ -31,6 +31,7 @@ def relative(got, expected):
     return np.abs(np.asarray(got) - expected).max() / np.abs(expected).max()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("uncompiled")
 def test_a_step_of_the_generator(folder):
     golden = np.load(folder / "step.npz")
