@@ -178,9 +178,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--output_path", required=True, metavar="PATH", help="folder for the files (required)")
     args = parser.parse_args(arguments)
     cache, output = Path(args.input), Path(args.output_path)
-    find_latents(cache)  # before a folder is made
+    clips = len(find_latents(cache))  # before a folder is made
     with hold_folder(output):
         FORMATS[args.format](clips_of(cache), output)
+    logger.info("%d clips exported; results are in %s", clips, output)
 
 
 if __name__ == "__main__":

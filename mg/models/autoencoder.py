@@ -408,7 +408,7 @@ class Autoencoder(nn.Cell):
 
     def begin(self) -> None:
         """What is done in place of `load` where there is no file: the weights stay as they were drawn."""
-        logger.info("the weights of this model are random: %s was built without a file", type(self).__name__)
+        logger.info("%s is built without a file: its weights start random", type(self).__name__)
 
     def load(self, file: weights.TensorFile) -> None:
         """Take the weights of a file, strictly: see `mg.models.weights.assign`."""

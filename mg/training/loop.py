@@ -178,7 +178,8 @@ class Run:
             if self.progress.is_best(figures["psnr"]):
                 self.folder.save_best(self.parts.model)
         log.write(step - 1, **{f"validation_{name}": value for name, value in figures.items()})
-        logger.info("step %d: validation %s", step, json.dumps(figures))
+        shown = ", ".join(f"{name} {value:.5g}" for name, value in figures.items())
+        logger.info("step %d: validation %s", step, shown)
 
     def _save(self, log: RunLog) -> None:
         self.folder.save(self.parts, self.progress, self.learned, self.recipe.training.keep_checkpoints)
