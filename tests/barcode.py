@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from itertools import count
@@ -57,6 +58,13 @@ def numbers(frames: Iterable[np.ndarray]) -> list[int]:
     return shown
 
 
+def give_up_real_time() -> None:
+    """Let all threads be scheduled as others are: run by root, SVT-AV1 makes the one that calls it a real-time thread,
+    which on few cores waits for ever for threads that it keeps from running."""
+    for thread in os.listdir("/proc/self/task"):
+        os.sched_setscheduler(int(thread), os.SCHED_OTHER, os.sched_param(0))
+
+
 def write(
     path: Path,
     codec: str,
@@ -84,5 +92,7 @@ def write(
             coded = av.VideoFrame.from_ndarray(frame, format="rgb24").reformat(format=stream.pix_fmt)
             coded.pts, coded.time_base = time, clock
             container.mux(stream.encode(coded))
+            if codec == "av1":
+                give_up_real_time()
         container.mux(stream.encode(None))
     return path
