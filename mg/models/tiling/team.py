@@ -51,23 +51,14 @@ class Team:
         by_window: a round ends where a window does, so that the same tiles of all windows are computed by one rank.
         Held are the results of a round. Raises the InputError of any rank on all of them.
         """
-        if self.ranks == 1:
-            for part in parts:
-                yield part, part.compute()
-                del part  # or it is held while the next one is computed
-            return
         parts = iter(parts)
-        while self.rows:
-            part, error = None, None
-            try:
+        while self.ranks == 1 or self.rows:
+            with self.agreed():
                 part = next(parts, None)
-            except InputError as own:
-                error = own
-            self.agree(error)
             if part is None:
                 return
             yield part, part.compute()
-            del part
+            del part  # or it is held while the next one is computed
         while True:
             taken, result, error = [], np.zeros(0, np.float32), None
             try:
