@@ -62,9 +62,7 @@ def main(arguments: list[str] | None = None, description: str = __doc__) -> int:
     sources = find_sources(args.output_path, *given) if named else [sample_clip()]
     session = flags.given_session(args)
     if args.spatial:
-        other = flags.given_session(args).model
-        other.parallel = None  # only who writes computes frames by themselves
-        saving = replace(saving, images=Session(other.image_model(), args.use_tile))
+        saving = replace(saving, images=Session(flags.given_model(args).image_model(), args.use_tile))
     metrics = choose_metrics(args.metric, flags.given_networks(args))
     return 2 if reconstruct(session, sources, args.output_path, options, metrics, saving, place) else 0
 

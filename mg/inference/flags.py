@@ -10,6 +10,7 @@ from mg.errors import InputError
 from mg.io.clip import Sampling
 from mg.metrics.choose import METRICS, NetworkFiles
 from mg.models import families
+from mg.models.autoencoder import Autoencoder
 from mg.models.session import Session
 from mg.models.tiling.tiles import Tiles
 
@@ -51,13 +52,18 @@ def add_parallel_flag(parser: argparse.ArgumentParser, *choices: str) -> None:
     group.add_argument("--parallel", default=choices[0], choices=choices, help=f"{text} (default: {choices[0]})")
 
 
+def given_model(args: argparse.Namespace) -> Autoencoder:
+    """The model that was named, in the tiles that were asked for, which this process computes by itself."""
+    sizes = {**given_window(args), **cli.given_flags(args, Tiles)}
+    return families.load(args.ckpt_path, args.dtype, **sizes)
+
+
 def given_session(args: argparse.Namespace) -> Session:
     """The model that was named, in the tiles that were asked for, on the device that was chosen, with other ranks.
 
     Where these share rows, frames are whole.
     """
-    sizes = {**given_window(args), **cli.given_flags(args, Tiles)}
-    model, parallel = families.load(args.ckpt_path, args.dtype, **sizes), getattr(args, "parallel", CLIPS)
+    model, parallel = given_model(args), getattr(args, "parallel", CLIPS)
     model.parallel = None if parallel == CLIPS else parallel
     return Session(model, getattr(args, "use_tile", True) and parallel != ROWS)
 
