@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -327,22 +327,27 @@ class Autoencoder(nn.Cell):
         """
         if reference is not None:
             array = np.concatenate((reference, array))
-        bands = self.bands(name, array)
-        graph = self._graph(name, reference is not None, bands)
-        array = array if bands is None else bands.own(array)
-        with self.team.agreed() if bands else nullcontext():
-            graph.prepare(self, name, array.shape)
-        outputs = graph(Tensor(array).astype(self.compute_dtype))
+        outputs = self.run(name, array, shared=reference is not None)
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         arrays = [output.asnumpy()[0 if reference is None else 1 :] for output in outputs]
-        result = arrays[0] if len(arrays) == 1 else np.concatenate(arrays, 1)
-        return result if bands is None else self.team.joined(result)
+        return self.joined(arrays[0] if len(arrays) == 1 else np.concatenate(arrays, 1))
 
-    def bands(self, name: str, array: np.ndarray) -> Bands | None:
-        """How processes share the rows of what the network `name` takes, (B, C, T, H, W), if they do."""
+    def run(self, name: str, array: np.ndarray, *state: Tensor, shared: bool = False) -> Any:
+        """What the graph of the network `name` gives for a batch, or for this process's rows of it: see `joined`."""
         if not self.team.rows:
-            return None
-        return bands_of(array.shape[3] // self.rows_a_latent(name), self.team.rank, self.team.ranks)
+            graph = self._graph(name, shared)
+            graph.prepare(self, name, array.shape)
+        else:
+            with self.team.agreed():
+                bands = bands_of(array.shape[3] // self.rows_a_latent(name), self.team.rank, self.team.ranks)
+                array = bands.own(array)
+                graph = self._graph(name, shared, bands)
+                graph.prepare(self, name, array.shape)
+        return graph(Tensor(array).astype(self.compute_dtype), *state)
+
+    def joined(self, result: np.ndarray) -> np.ndarray:
+        """All rows of a result, (B, C, T, H, W), of which processes have some each, if they do."""
+        return self.team.joined(result) if self.team.rows else result
 
     def rows_a_latent(self, name: str) -> int:
         """Rows of what a network takes for each row of latents."""
@@ -358,18 +363,18 @@ class Autoencoder(nn.Cell):
         self._graphs.clear()
 
     def _graph(self, name: str, shared: bool, bands: Bands | None = None) -> nn.Cell:
-        """What compiles a network; with shared statistics, or of a band of rows, its twin."""
-        network = getattr(self, name)
-        key = f"{name} {network.training} {shared} {bands}"
+        """What compiles `network_of` the same."""
+        key = f"{name} {getattr(self, name).training} {shared} {bands}"
         if key not in self._graphs:
-            twin = twin_with_reference(network, getattr(self, f"build_{name}")()) if shared else None
-            self._graphs[key] = Graph(twin or self.in_bands(name, bands))
+            self._graphs[key] = Graph(self.network_of(name, shared, bands))
         return self._graphs[key]
 
-    def in_bands(self, name: str, bands: Bands | None) -> nn.Cell:
-        """The network `name`, of a band of rows its twin."""
-        network = getattr(self, name)
-        return network if bands is None else in_bands(network, getattr(self, f"build_{name}")(), bands)
+    def network_of(self, name: str, shared: bool, bands: Bands | None) -> nn.Cell:
+        """The network `name` as it is compiled; with shared statistics, or of a band of rows, its twin."""
+        network, build = getattr(self, name), getattr(self, f"build_{name}")
+        if shared:
+            return twin_with_reference(network, build())
+        return network if bands is None else in_bands(network, build(), bands)
 
     def _encode(self, x: np.ndarray) -> np.ndarray:
         if self.use_tile:

@@ -14,10 +14,10 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 
 from mg.errors import InputError
-from mg.models.layers.attention import CausalAttention, SpatialAttention
+from mg.models.layers.attention import SpatialAttention
 from mg.models.layers.causal import CausalConv
 from mg.models.layers.conv import Conv2_5d, SpatialConv, padded_at_sides
-from mg.models.layers.norm import GroupNorm
+from mg.models.layers.norm import GroupNorm, share_parameters
 from mg.models.layers.resample import SpatialUpsample
 
 
@@ -32,10 +32,15 @@ class Bands:
     def ranks(self) -> int:
         return len(self.rows)
 
+    @property
+    def above(self) -> int:
+        """Latent rows above this rank's band."""
+        return sum(self.rows[: self.rank])
+
     def own(self, frames: np.ndarray) -> np.ndarray:
         """(B, C, T, h, W) of this rank's rows, of (B, C, T, H, W), H a multiple of all latent rows."""
         unit = frames.shape[3] // sum(self.rows)
-        start = sum(self.rows[: self.rank]) * unit
+        start = self.above * unit
         return np.ascontiguousarray(frames[:, :, :, start : start + self.rows[self.rank] * unit])
 
 
@@ -59,22 +64,21 @@ class Halo(nn.Cell):
 
     def construct(self, x: Tensor) -> Tensor:
         count, height, above, below = x.shape[0], x.shape[2], self.above, self.below
-        first, last = x[:, :, :below], x[:, :, height - above :]
-        if above and below:
-            rows = self.gather(ops.concat((first, last), 2))
-        elif above:
-            rows = self.gather(last)
-        else:
-            rows = self.gather(first)
-        place = self.bands.rank
+        sent = []
+        if below:  # what the band above reaches into comes first
+            sent.append(x[:, :, :below])
         if above:
-            upper = rows[(place - 1) * count : place * count, :, below:] if place else _nothing(last, rows)
-            x = ops.concat((upper, x), 2)
+            sent.append(x[:, :, height - above :])
+        rows = self.gather(ops.concat(sent, 2) if len(sent) > 1 else sent[0])
+        place, parts = self.bands.rank, [x]
+        if above:
+            upper = rows[(place - 1) * count : place * count, :, below:] if place else _nothing(sent[-1], rows)
+            parts = [upper, *parts]
         if below:
             end = place + 1 == self.bands.ranks
-            lower = _nothing(first, rows) if end else rows[(place + 1) * count : (place + 2) * count, :, :below]
-            x = ops.concat((x, lower), 2)
-        return x
+            lower = _nothing(sent[0], rows) if end else rows[(place + 1) * count : (place + 2) * count, :, :below]
+            parts = [*parts, lower]
+        return ops.concat(parts, 2)
 
 
 class ConvOfBand(nn.Cell):
@@ -146,15 +150,13 @@ class TokensOfBands(nn.Cell):
 
     def own(self, x: Tensor, length: int) -> Tensor:
         """This band's, (N, length, C), of those of all bands."""
-        start = sum(self.bands.rows[: self.bands.rank]) * (length // self.bands.rows[self.bands.rank])
+        start = self.bands.above * (length // self.bands.rows[self.bands.rank])
         return x[:, start : start + length]
 
 
 def in_bands(network: nn.Cell, twin: nn.Cell, bands: Bands) -> nn.Cell:
     """Make `twin`, built like `network` and not yet compiled, share its parameters and compute a band of its frames."""
-    for (_, cell), (_, original) in list(zip(twin.cells_and_names(), network.cells_and_names())):
-        for name, parameter in original.parameters_and_names(expand=False):
-            setattr(cell, name.rpartition(".")[2], parameter)
+    for cell in share_parameters(network, twin):
         _share(cell, bands)
     return twin.set_train(False)
 
@@ -166,7 +168,7 @@ def _share(cell: nn.Cell, bands: Bands) -> None:
         _replace(cell, "both", bands)
     elif isinstance(cell, GroupNorm):
         cell.of_bands = StatisticsOfBands(bands)
-    elif isinstance(cell, (SpatialAttention, CausalAttention)):
+    elif isinstance(cell, SpatialAttention):
         cell.of_bands = TokensOfBands(bands)
     elif isinstance(cell, SpatialUpsample):
         cell.halo = Halo(bands, 1, 1)

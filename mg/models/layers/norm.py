@@ -72,9 +72,17 @@ def twin_with_reference(network: nn.Cell, twin: nn.Cell) -> nn.Cell:
 
     The first clip of a batch is then the reference: its statistics normalise the whole batch, in every norm.
     """
-    for (_, cell), (_, original) in zip(twin.cells_and_names(), network.cells_and_names()):
-        for name, parameter in original.parameters_and_names(expand=False):
-            setattr(cell, name.rpartition(".")[2], parameter)
+    for cell in share_parameters(network, twin):
         if isinstance(cell, GroupNorm):
             cell.of_first = True
     return twin.set_train(False)
+
+
+def share_parameters(network: nn.Cell, twin: nn.Cell) -> list[nn.Cell]:
+    """Give every cell of `twin`, built like `network`, the parameters that its counterpart has; the cells of `twin`."""
+    cells = []
+    for (_, cell), (_, original) in zip(twin.cells_and_names(), network.cells_and_names()):
+        for name, parameter in original.parameters_and_names(expand=False):
+            setattr(cell, name.rpartition(".")[2], parameter)
+        cells.append(cell)
+    return cells

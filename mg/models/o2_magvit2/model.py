@@ -10,8 +10,8 @@ import numpy as np
 from mindspore import Tensor, nn
 
 from mg.models.causal import CausalLengths
-from mg.models.graph import Graph
 from mg.models.latents import Codes
+from mg.models.layers.bands import Bands
 from mg.models.o2_magvit2.blocks import States
 from mg.models.o2_magvit2.config import O2Magvit2Config
 from mg.models.o2_magvit2.decoder import Decoder
@@ -84,12 +84,8 @@ class O2Magvit2(CausalLengths, Tokenizer):
 
     def _carry(self, name: str, array: np.ndarray, before: States) -> tuple[np.ndarray, States]:
         """What the network `name` gives for a piece of a clip, fp32, and the states for the next; () at first."""
-        bands = self.bands(name, array)
-        key = f"{name} {getattr(self, name).training} {bands}"
-        if key not in self._graphs:
-            self._graphs[key] = Graph(Carrying(self.in_bands(name, bands)))
-        array = array if bands is None else bands.own(array)
-        self._graphs[key].prepare(self, name, array.shape)
-        result, *kept = self._graphs[key](Tensor(array).astype(self.compute_dtype), *before)
-        result = result.asnumpy()
-        return result if bands is None else self.team.joined(result), tuple(kept)
+        result, *kept = self.run(name, array, *before)
+        return self.joined(result.asnumpy()), tuple(kept)
+
+    def network_of(self, name: str, shared: bool, bands: Bands | None) -> nn.Cell:
+        return Carrying(super().network_of(name, shared, bands))
