@@ -17,11 +17,12 @@ from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
+import report
 from model import check_output
+from report import Row
 from tqdm import tqdm
 
 from mg import cli
@@ -38,8 +39,6 @@ from mg.io.frames import covering_size, resize_and_crop
 from mg.progress import show_progress
 from mg.rows import measured_rows
 from mg.training.recipe import Recipe
-
-Row = dict[str, Any]
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -112,11 +111,13 @@ def row_of(by: str, clips: int, frames: int, seconds: float) -> Row:
 
 def table(rows: Sequence[Row], step_seconds: float) -> str:
     """Markdown, a line a row."""
-    lines = ["| by | clips a second | frames a second | cards kept busy |", "|---|---|---|---|"]
-    for row in rows:
-        rate = row["clips_per_s"]
-        lines.append(f"| {row['by']} | {rate:.2f} | {row['frames'] / row['seconds']:.0f} | {rate * step_seconds:.1f} |")
-    return "\n".join(lines) + "\n"
+    columns = {
+        "by": lambda row: row["by"],
+        "clips a second": lambda row: f"{row['clips_per_s']:.2f}",
+        "frames a second": lambda row: f"{row['frames'] / row['seconds']:.0f}",
+        "cards kept busy": lambda row: f"{row['clips_per_s'] * step_seconds:.1f}",
+    }
+    return report.table(columns, rows)
 
 
 def main(arguments: list[str] | None = None) -> None:
