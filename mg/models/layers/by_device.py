@@ -7,6 +7,7 @@ results are the same. Elsewhere they are the plain operation.
 
 from __future__ import annotations
 
+import numpy as np
 from mindspore import Tensor, nn, ops
 from mindspore import dtype as mstype
 
@@ -89,9 +90,10 @@ class NormOfRows(nn.Cell):
     def __init__(self, groups: int, eps: float, per_clip: bool):
         super().__init__()
         self.norm = groups, eps, per_clip
+        self.one, self.zero = Tensor(np.ones(1, np.float32)), Tensor(np.zeros(1, np.float32))
 
     def construct(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        return _norm_of_rows(x, weight, bias, self.norm)
+        return _norm_of_rows(x, (weight, bias), (self.one, self.zero), self.norm)
 
     def bprop(self, x, weight, bias, out, dout):
         raise NotImplementedError("networks in inference form have no gradient on a CPU; call model.set_train() first")
@@ -101,13 +103,15 @@ _statistics = ops.BatchNorm(is_training=True, momentum=0.0)
 _normalise = ops.BatchNorm(is_training=False, epsilon=1e-12)
 
 
-def _norm_of_rows(x: Tensor, weight: Tensor, bias: Tensor, norm: tuple[int, float, bool]) -> Tensor:
+def _norm_of_rows(
+    x: Tensor, affine: tuple[Tensor, Tensor], units: tuple[Tensor, Tensor], norm: tuple[int, float, bool]
+) -> Tensor:
     """A row's own mean and variance come first, so that sums are short and lose little; of them those of a group."""
     groups, eps, per_clip = norm
     batch, frames, channels, height, width = x.shape
     pixels = x.astype(mstype.float32)
     rows = batch * frames * channels * height
-    ones, zeros = ops.ones((rows,), mstype.float32), ops.zeros((rows,), mstype.float32)
+    ones, zeros = (ops.broadcast_to(unit, (rows,)) for unit in units)
     _, _, _, means, variances = _statistics(pixels.reshape(1, rows, 1, width), ones, zeros, zeros, ones)
     axes = (1, 3) if per_clip else 3
     means = means.reshape(batch, frames, groups, -1)
@@ -117,8 +121,8 @@ def _norm_of_rows(x: Tensor, weight: Tensor, bias: Tensor, norm: tuple[int, floa
     grouped, every = (batch, frames, groups, channels // groups), (batch * frames, channels)
     pixels, *_ = _normalise(
         pixels.reshape(1, -1, 1, height * width),
-        ops.broadcast_to(weight, every).reshape(-1),
-        ops.broadcast_to(bias, every).reshape(-1),
+        ops.broadcast_to(affine[0], every).reshape(-1),
+        ops.broadcast_to(affine[1], every).reshape(-1),
         ops.broadcast_to(mean, grouped).reshape(-1),
         ops.broadcast_to(variance, grouped).reshape(-1),
     )
