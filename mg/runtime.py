@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import os
 from importlib import metadata
-from pathlib import Path
 
 import mindspore as ms
+import psutil
 
 from mg.errors import InputError
 
@@ -97,14 +97,8 @@ def compiling(parameters: int) -> str:
 
 
 def free_memory() -> int | None:
-    """Bytes that networks can still have; None where this is not known: on Ascend, and on other systems than Linux."""
-    if not on_cpu():
-        return None
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return None
-    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")), None)
+    """Bytes that networks can still have; None on Ascend, where the host does not know."""
+    return psutil.virtual_memory().available if on_cpu() else None
 
 
 def compute_dtype(name: str) -> ms.Type:

@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Lock
 
 import numpy as np
+import psutil
 from PIL import Image, features
 
 from mg.errors import InputError
@@ -99,21 +100,12 @@ def _check_sums(path: Path) -> None:
 
 def _require_memory(path: Path, width: int, height: int) -> None:
     needed = width * height * _BYTES_A_PIXEL
-    free = _free_memory()
-    if free is not None and needed > free:
+    free = psutil.virtual_memory().available
+    if needed > free:
         raise InputError(
             f"'{path}' has {width}x{height} pixels, which take {needed / 1e9:.1f} GB to read where {free / 1e9:.1f} GB "
             "are free; scale it down or cut it into parts first"
         )
-
-
-def _free_memory() -> int | None:
-    """Bytes, as Linux counts them; None elsewhere."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return None
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
 
 
 def _orientation(image: Image.Image) -> int:

@@ -2,6 +2,7 @@
 
 import base64
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -85,7 +86,7 @@ def test_large_images_are_read_where_there_is_memory_and_refused_where_not(tmp_p
     """More pixels than Pillow reads by itself, of one bit each."""
     Image.new("1", (20_000, 9_000)).save(tmp_path / "a.png")
     most = Image.MAX_IMAGE_PIXELS
-    monkeypatch.setattr(image_module, "_free_memory", lambda: 10**9)
+    monkeypatch.setattr(image_module.psutil, "virtual_memory", lambda: SimpleNamespace(available=10**9))
     with pytest.raises(InputError, match=r"20000x9000 pixels, which take 1\.8 GB .* 1\.0 GB are free; scale it down"):
         read_image(tmp_path / "a.png")
     assert most == Image.MAX_IMAGE_PIXELS
