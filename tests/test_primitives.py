@@ -1,18 +1,18 @@
 """What compiled graphs consist of, against the table in docs/ascend.md.
 
 The graphs are those that MindSpore hands to its back end. A CPU compiles them, in both forms of
-mg/models/layers/kernels.py.
+mg/models/layers/by_device.py.
 """
 
 from __future__ import annotations
 
 import re
-import sys
 from collections import defaultdict
 from types import SimpleNamespace
 
 import pytest
 from conftest import ROOT, random_clip
+from kinds import KINDS
 from mindspore.common.api import _cell_graph_executor
 from mindspore.train.mind_ir_pb2 import ModelProto
 
@@ -25,9 +25,6 @@ from mg.models.tiling.tiles import Tiles
 from mg.training.build import Parts
 from mg.training.learn import Batch, Learner, Rates
 from mg.training.recipe import Recipe
-
-sys.path.append(str(ROOT / "tests" / "contract"))
-from kinds import KINDS
 
 # Enough channels for the first convolutions to be joined, as they are in the full model.
 SMALL = {"ch": 24, "ch_mult": [1, 2], "num_res_blocks": 1, "z_channels": 4, "norm_num_groups": 2}

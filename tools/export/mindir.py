@@ -1,8 +1,12 @@
 """Export the encoder and the decoder of a model as MindIR, each for one shape.
 
-encoder.mindir: clip (B, 3, T, H, W) in [-1, 1] -> raw output in fp32, of a TAE mean and logvar (B, z, t, h, w).
-decoder.mindir: latents (B, z, t, h, w), unscaled -> clip (B, 3, T, H, W) in fp32, not clipped to [-1, 1].
+encoder.mindir: clip (B, 3, T, H, W) in [-1, 1] -> raw output in fp32, (B, z, t, h, w): mean and logvar, or with codes
+the one whose signs are their bits.
+decoder.mindir: latents (B, z, t, h, w), unscaled -> clip (B, 3, T, H, W) in fp32, not clipped to [-1, 1]. Where it has
+more frames than the clip, those of an Open-Sora VAE are its last ones, of other families its first.
 export.json: shapes and types of both, the weights' SHA-256, and what latents are scaled and shifted by.
+
+H and W are rounded up to whole latents, and T to what the family encodes: repeat the last row, column and frame.
 
 The inputs have the compute type. Load with mindspore.load and run with nn.GraphCell, on the kind of device it was
 exported for.
@@ -52,10 +56,14 @@ def shapes(model: Autoencoder, clip: tuple[int, ...]) -> dict[str, dict[str, lis
     """What goes into each network and what comes out, for clips of shape (B, 3, T, H, W)."""
     batch, _, frames, *size = clip
     small = [-(-side // model.space_compression) for side in size]
+    whole = [side * model.space_compression for side in small]
     latents = [batch, model.channels_in_latent, model.window_latents(frames), *small]
-    decoded = [batch, 3, model.window_frames(latents[2]), *(side * model.space_compression for side in small)]
+    decoded = [batch, 3, model.window_frames(latents[2]), *whole]
     return {
-        "encoder": {"input": list(clip), "outputs": [latents] * len(model.latents.outputs)},
+        "encoder": {
+            "input": [batch, 3, model.filled(frames), *whole],
+            "outputs": [latents] * len(model.latents.outputs),
+        },
         "decoder": {"input": latents, "outputs": [decoded]},
     }
 
