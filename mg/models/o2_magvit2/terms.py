@@ -12,6 +12,7 @@ from mindspore import dtype as mstype
 from mg.config import setting
 from mg.distributed import Average
 from mg.models.layers.folds import frames_first, to_pixels
+from mg.models.o2_magvit2.classifier import LogitsDistance
 from mg.models.terms import CLIP, RECONSTRUCTION, Facts, Term
 
 _FLOOR = 1e-5  # added to probabilities before their logarithm, as the original does
@@ -113,6 +114,17 @@ TERMS = (
         "squared differences, mean of all elements",
         function=mean_squared_error,
         of_reconstruction=True,
+    ),
+    Term(
+        "logits",
+        (CLIP, RECONSTRUCTION),
+        "squared differences of a classifier's logits, mean of all",
+        cell=lambda config, facts: LogitsDistance(config.logits_network, config.logits_ckpt, facts.dtype),
+        of_reconstruction=True,
+        settings=(
+            ("logits_network", "str", setting("resnet50", "mindcv's name of the classifier")),
+            ("logits_ckpt", "str | None", setting(None, "its weights: .ckpt or .safetensors with mindcv's names")),
+        ),
     ),
     Term(
         "sample_entropy",
