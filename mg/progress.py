@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 logger = logging.getLogger(__name__)
 
-_SECONDS = 20  # between two lines
+_SECONDS = 10  # between two lines; a tile may take as long again
 _LINE = "{desc}{n_fmt} of {total_fmt} {unit}s, {elapsed} so far, about {remaining} left{postfix}"
 
 
@@ -24,11 +24,14 @@ def show_progress(*arguments: Any, **settings: Any) -> tqdm:
     return _Lines(*arguments, **settings)
 
 
-def say(what: str) -> None:
-    """Add what the work is at to the innermost bar that there is: a window of large frames takes long."""
+def say(what: str, frames: int = 0) -> None:
+    """Add what the work is at to the innermost bar that there is: a window of large frames takes long.
+
+    frames: of a clip, that are computed, even if they are not handed out before the next window is.
+    """
     bars = [bar for bar in list(tqdm._instances) if isinstance(bar, _Bar)]
     if bars:
-        max(bars, key=lambda bar: abs(bar.pos)).tell(what)
+        max(bars, key=lambda bar: abs(bar.pos)).tell(what, frames)
 
 
 class _Nowhere:
@@ -45,6 +48,7 @@ class _Bar(tqdm):
     """A bar whose rate is of what was done after the first piece was there: until then, graphs were compiled."""
 
     begun: tuple[int, float] | None = None  # what was done by when, at first
+    computed = 0  # frames, those among them that wait for the next window
 
     def __iter__(self) -> Iterator[Any]:
         for item in super().__iter__():
@@ -57,8 +61,9 @@ class _Bar(tqdm):
         self._begin()
         return shown
 
-    def tell(self, what: str) -> None:
+    def tell(self, what: str, frames: int) -> None:
         """Say what the work is at, in a line if the last one was long ago."""
+        self.computed = max(self.computed, frames if self.unit == "frame" else 0)
         self.set_postfix_str(what, refresh=False)
         if (now := self._time()) - self.last_print_t >= self.mininterval:
             self.last_print_t = now
@@ -68,13 +73,19 @@ class _Bar(tqdm):
     def format_dict(self) -> dict[str, Any]:
         """What is shown."""
         told = super().format_dict
-        if self.begun is not None and told["n"] > self.begun[0]:
-            told["rate"] = (told["n"] - self.begun[0]) / max(time.monotonic() - self.begun[1], 1e-9)
+        if self.begun is not None:
+            told["n"] = self._done()
+            if told["n"] > self.begun[0]:
+                told["rate"] = (told["n"] - self.begun[0]) / max(time.monotonic() - self.begun[1], 1e-9)
         return told
+
+    def _done(self) -> int:
+        done = getattr(self, "n", 0)
+        return max(done, self.computed if self.total is None else min(self.computed, self.total))
 
     def _begin(self) -> None:
         if self.begun is None:
-            self.begun = getattr(self, "n", 0), time.monotonic()
+            self.begun = self._done(), time.monotonic()
 
 
 class _Lines(_Bar):

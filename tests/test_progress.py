@@ -58,6 +58,21 @@ def test_what_was_compiled_before_the_first_piece_is_not_estimated_again(lines, 
                 assert told["rate"] * 6 == pytest.approx(told["n"] - (not iterated))
 
 
+def test_what_is_computed_but_waits_for_the_next_window_is_not_left(lines, monkeypatch):
+    """Windows of 32 frames that share 16, 10 s each: 16 frames are handed out after each, and 32 after the last."""
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    with show_progress(total=96, unit="frame") as bar:
+        for window in range(5):
+            now[0] += 10
+            progress.say("decoding", 32 + 16 * window)
+            told = bar.format_dict
+            if window > 1:
+                assert (told["total"] - told["n"]) / told["rate"] == pytest.approx(10 * (4 - window), abs=1e-6)
+            bar.update(16 if window < 4 else 32)
+
+
 def test_every_tile_is_told_by_the_innermost_bar(lines, monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "stderr", io.StringIO())
     sizes = {"encode_tile": 4, "encode_context": 0, "decode_tile": 4, "decode_overlap": 0}

@@ -81,7 +81,7 @@ def _walk(
             sums.scale(window.out[0] + window.dropped, 1 - ramp)
         for spot, result in zip(part.batch.spots, np.split(results, len(results) // part.batch.clips)):
             sums.add(window.out[0], weights, part.size, spot, result)
-        say(_at(window, timeline.encoding, part.number + 1))
+        say(_at(window, timeline.encoding, part.number + 1), window.out[1] if last and not timeline.encoding else 0)
         del part, results, result  # or they are held while the next tiles are computed
         if last:
             yield from sums.take(window.done)
