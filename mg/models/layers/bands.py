@@ -172,7 +172,7 @@ def _share(cell: nn.Cell, bands: Bands) -> None:
         cell.of_bands = TokensOfBands(bands)
     elif isinstance(cell, SpatialUpsample):
         cell.halo = Halo(bands, 1, 1)
-        for phase in cell.phases:
+        for phase in (cell.upper_left, cell.upper_right, cell.lower_left, cell.lower_right):
             conv = phase.conv
             del phase.conv
             phase.conv = PhaseOfBand(conv)

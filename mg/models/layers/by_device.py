@@ -7,6 +7,8 @@ results are the same. Elsewhere they are the plain operation.
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from mindspore import Tensor, nn, ops
 from mindspore import dtype as mstype
@@ -81,6 +83,12 @@ class ScaleAndShiftRows(nn.Cell):
         return self.add(x * scale, shift)
 
 
+@cache
+def norm_of_rows(groups: int, eps: float, per_clip: bool) -> NormOfRows:
+    """One cell for all norms of a kind, which is compiled once."""
+    return NormOfRows(groups, eps, per_clip)
+
+
 class NormOfRows(nn.Cell):
     """GroupNorm of (B, T, C, H, W) by two kernels for BatchNorm, to which every row of pixels is a channel.
 
@@ -111,19 +119,19 @@ def _norm_of_rows(
     batch, frames, channels, height, width = x.shape
     pixels = x.astype(mstype.float32)
     rows = batch * frames * channels * height
-    ones, zeros = (ops.broadcast_to(unit, (rows,)) for unit in units)
-    _, _, _, means, variances = _statistics(pixels.reshape(1, rows, 1, width), ones, zeros, zeros, ones)
+    ones, zeros = ops.broadcast_to(units[0], (rows,)), ops.broadcast_to(units[1], (rows,))
+    found = _statistics(pixels.reshape(1, rows, 1, width), ones, zeros, zeros, ones)
     axes = (1, 3) if per_clip else 3
-    means = means.reshape(batch, frames, groups, -1)
+    means = found[3].reshape(batch, frames, groups, -1)
     mean = means.mean(axes, keep_dims=True)
     centred = means - mean
-    variance = (variances.reshape(means.shape) + centred * centred).mean(axes, keep_dims=True) + eps
+    variance = (found[4].reshape(means.shape) + centred * centred).mean(axes, keep_dims=True) + eps
     grouped, every = (batch, frames, groups, channels // groups), (batch * frames, channels)
-    pixels, *_ = _normalise(
+    normal = _normalise(
         pixels.reshape(1, -1, 1, height * width),
         ops.broadcast_to(affine[0], every).reshape(-1),
         ops.broadcast_to(affine[1], every).reshape(-1),
         ops.broadcast_to(mean, grouped).reshape(-1),
         ops.broadcast_to(variance, grouped).reshape(-1),
     )
-    return pixels.astype(x.dtype).reshape(x.shape)
+    return normal[0].astype(x.dtype).reshape(x.shape)

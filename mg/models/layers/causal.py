@@ -50,22 +50,26 @@ class CausalConv(nn.Cell):
         elif frames == 1 and before is None and self.front == 2:
             seen, weight = to_frames(x), weight[:, :, 2]
         else:
-            seen, weight = self.triples(x, before), _in_a_row(weight)
+            front = self.front if before is None else 0
+            x = x if before is None else ops.concat((before, x), 1)
+            seen, weight = _triples(x, front, self.stride, self.training), _in_a_row(weight)
         y = self.conv(seen, weight)
         if self.bias is not None:
             y = self.bias_add(y, self.bias.astype(x.dtype))
         return from_frames(y, batch)
 
-    def triples(self, x: Tensor, before: Tensor | None) -> Tensor:
-        """(B, T, C, H, W) -> (B*T', 3*C, H, W). While training by slices, whose gradients are cheap everywhere."""
-        if before is not None:
-            x = ops.concat((before, x), 1)
-        front = self.front if before is None else 0
-        if not self.training:
-            return to_triples(x, (front, 0), self.stride, zeros=True)
-        x = zero_pad(x, 1, front, 0)
-        count = (x.shape[1] - 3) // self.stride + 1
-        return to_frames(ops.concat([_every(x, tap, count, self.stride) for tap in range(3)], 2))
+
+# Functions and not methods: see conv.py.
+
+
+def _triples(x: Tensor, front: int, stride: int, training: bool) -> Tensor:
+    """(B, T, C, H, W) -> (B*T', 3*C, H, W). While training by slices, whose gradients are cheap everywhere."""
+    if not training:
+        return to_triples(x, (front, 0), stride, zeros=True)
+    x = zero_pad(x, 1, front, 0)
+    count = (x.shape[1] - 3) // stride + 1
+    taps = _every(x, 0, count, stride), _every(x, 1, count, stride), _every(x, 2, count, stride)
+    return to_frames(ops.concat(taps, 2))
 
 
 def _in_a_row(weight: Tensor) -> Tensor:

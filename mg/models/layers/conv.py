@@ -38,20 +38,9 @@ class Conv2d(nn.Cell):
         self.weight = Parameter(initializer(HeUniform(5**0.5), shape, mstype.float32))  # PyTorch's default start
         self.bias = Parameter(initializer("zeros", (out_channels,), mstype.float32)) if bias else None
         self.conv = ops.Conv2D(out_channels, kernel, pad_mode="pad", pad=padding, stride=stride)
-        self.bias_add = ops.BiasAdd()
 
     def construct(self, x: Tensor) -> Tensor:
-        return self.convolve(x)
-
-    def convolve(self, x: Tensor) -> Tensor:
-        x = self.without_bias(x)
-        return x if self.bias is None else self.add_bias(x, self.bias)
-
-    def without_bias(self, x: Tensor) -> Tensor:
-        return self.conv(x, self.weight.astype(x.dtype))
-
-    def add_bias(self, x: Tensor, bias: Tensor) -> Tensor:
-        return self.bias_add(x, bias.astype(x.dtype))
+        return _convolved(self.conv, x, self.weight, self.bias)
 
 
 class SpatialConv(Conv2d):
@@ -70,7 +59,7 @@ class SpatialConv(Conv2d):
         super().__init__(in_channels, out_channels, (kernel, kernel), (stride, stride), padding or same, bias)
 
     def construct(self, x: Tensor) -> Tensor:
-        return from_frames(self.convolve(to_frames(x)), x.shape[0])
+        return from_frames(_convolved(self.conv, to_frames(x), self.weight, self.bias), x.shape[0])
 
 
 class TemporalConv(Conv2d):
@@ -93,18 +82,11 @@ class TemporalConv(Conv2d):
         self.of_triples = ops.Conv2D(channels, (1, 1))
 
     def construct(self, x: Tensor) -> Tensor:
-        return self.with_bias(x, self.bias)
-
-    def with_bias(self, x: Tensor, bias: Tensor) -> Tensor:
-        """The convolution with another bias than its own."""
         if self.training:
-            return self.unfold(self.add_bias(self.without_bias(self.fold(x)), bias), *x.shape[3:])
+            return self.unfold(_convolved(self.conv, self.fold(x), self.weight, self.bias), *x.shape[3:])
         triples = to_triples(x, self.padding, self.stride, self.zeros)
-        return from_frames(_of_triples(self.of_triples, triples, _weight_of_triples(self.weight), bias), x.shape[0])
-
-    def of_constant(self, constant: Tensor) -> Tensor:
-        """What becomes of a clip that is the same everywhere and always, (C,) -> (C,); not with zeros as padding."""
-        return _of_constant(self.conv, constant, self.weight, self.bias)
+        weight = _weight_of_triples(self.weight)
+        return from_frames(_convolved(self.of_triples, triples, weight, self.bias), x.shape[0])
 
 
 class DoublingConv(nn.Cell):
@@ -127,7 +109,7 @@ class DoublingConv(nn.Cell):
         taps = self.matmul(weight.reshape(-1, 3), self.taps).reshape(channels, channels, 2, 3)
         weight = taps.transpose(2, 0, 3, 1).reshape(2 * channels, 3 * channels, 1, 1)
         triples = to_triples(x, (1, 1), 1, self.zeros)
-        x = _of_triples(self.of_triples, triples, weight, ops.concat((bias, bias)))
+        x = _convolved(self.of_triples, triples, weight, ops.concat((bias, bias)))
         return x.reshape(batch, 2 * frames, channels, height, width)
 
 
@@ -149,7 +131,7 @@ class Phase(nn.Cell):
 
     def construct(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         added = self.matmul(weight.reshape(-1, 9), self.taps).reshape(*weight.shape[:2], 2, 2)
-        return ops.bias_add(self.conv(x, added.astype(x.dtype)), bias.astype(x.dtype))
+        return _convolved(self.conv, x, added, bias)
 
 
 class Conv2_5d(nn.Cell):
@@ -171,14 +153,16 @@ class Conv2_5d(nn.Cell):
     def construct(self, x: Tensor) -> Tensor:
         if self.training:
             return self.temporal(self.spatial(x))
-        bias = self.temporal.of_constant(self.spatial.bias)
+        spatial, temporal = self.spatial, self.temporal
+        bias = _of_constant(temporal.conv, spatial.bias, temporal.weight, temporal.bias)
         batch, frames, channels, _, _ = x.shape
-        if not self.joined:
-            return self.temporal.with_bias(from_frames(self.spatial.without_bias(to_frames(x)), batch), bias)
-        padded = replicate_pad(x, 1, 1, 1)
-        seen = ops.concat((padded[:, :frames], x, padded[:, 2:]), 2)
-        x = self.both(to_frames(seen), self.weight_of_both(channels).astype(x.dtype))
-        return from_frames(self.temporal.add_bias(x, bias), batch)
+        if self.joined:
+            padded = replicate_pad(x, 1, 1, 1)
+            seen = to_frames(ops.concat((padded[:, :frames], x, padded[:, 2:]), 2))
+            return from_frames(_convolved(self.both, seen, self.weight_of_both(channels), bias), batch)
+        x = from_frames(_convolved(spatial.conv, to_frames(x), spatial.weight, None), batch)
+        triples, weight = to_triples(x, (1, 1)), _weight_of_triples(temporal.weight)
+        return from_frames(_convolved(temporal.of_triples, triples, weight, bias), batch)
 
     def weight_of_both(self, channels: int) -> Tensor:
         """(C', 3*C, 3, 3): the kernels of both convolutions as one."""
@@ -193,7 +177,13 @@ def padded_at_sides(conv: ops.Conv2D) -> ops.Conv2D:
     return ops.Conv2D(conv.out_channel, conv.kernel_size, pad_mode="pad", pad=sides, stride=conv.stride[2:])
 
 
-# Functions and not methods, since a graph is compiled from them once and not once for every cell.
+# Functions and not methods, and no loops: a method is compiled anew for every cell, and a loop for every round.
+
+
+def _convolved(conv: ops.Conv2D, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """(N, C, H, W) -> (N, C', H', W'), in the type of x."""
+    x = conv(x, weight.astype(x.dtype))
+    return x if bias is None else ops.bias_add(x, bias.astype(x.dtype))
 
 
 def _weight_of_triples(weight: Tensor) -> Tensor:
@@ -202,11 +192,8 @@ def _weight_of_triples(weight: Tensor) -> Tensor:
     return weight.reshape(out_channels, channels, 3).transpose(0, 2, 1).reshape(out_channels, 3 * channels, 1, 1)
 
 
-def _of_triples(conv: ops.Conv2D, triples: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    return ops.bias_add(conv(triples, weight.astype(triples.dtype)), bias.astype(triples.dtype))
-
-
 def _of_constant(conv: ops.Conv2D, constant: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """What a convolution over time makes of a clip that is the same everywhere and always, (C,) -> (C,)."""
     channels = constant.shape[0]
     constants = ops.broadcast_to(constant.reshape(1, channels, 1, 1), (1, channels, 3, 1))
     return conv(constants, weight).reshape(-1) + bias

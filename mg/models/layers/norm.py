@@ -7,7 +7,7 @@ from mindspore import Parameter, Tensor, nn, ops
 from mindspore import dtype as mstype
 
 from mg import runtime
-from mg.models.layers.by_device import AddToRows, NormOfRows, ScaleAndShiftRows
+from mg.models.layers.by_device import AddToRows, ScaleAndShiftRows, norm_of_rows
 
 
 class GroupNorm(nn.Cell):
@@ -31,7 +31,7 @@ class GroupNorm(nn.Cell):
         self.weight, self.bias = map(Parameter, start) if affine else start
         self.add = AddToRows()
         self.scale_and_shift = ScaleAndShiftRows()
-        self.of_rows = NormOfRows(groups, eps, self.per_clip)
+        self.of_rows = norm_of_rows(groups, eps, self.per_clip)
         self.on_cpu = runtime.on_cpu()
 
     def construct(self, x: Tensor) -> Tensor:

@@ -7,7 +7,6 @@ same but for rounding: see Phase and DoublingConv in mg.models.layers.conv.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 from mindspore import Tensor, nn, ops
 
@@ -51,14 +50,17 @@ class SpatialUpsample(nn.Cell):
         super().__init__()
         self.conv = SpatialConv(channels, channels)
         self.halo = None
-        self.phases = nn.CellList([Phase(channels, row, column) for row in (0, 1) for column in (0, 1)])
+        self.upper_left, self.upper_right = Phase(channels, 0, 0), Phase(channels, 0, 1)
+        self.lower_left, self.lower_right = Phase(channels, 1, 0), Phase(channels, 1, 1)
 
     def construct(self, x: Tensor) -> Tensor:
         if self.training:
-            return self.conv(interleave((x, x, x, x)))
+            return self.conv(interleave((x, x), (x, x), x.shape))
         frames = to_frames(x) if self.halo is None else self.halo(to_frames(x))
-        phases = [phase(frames, self.conv.weight, self.conv.bias) for phase in self.phases]
-        return interleave([phase.reshape(x.shape) for phase in phases])
+        weight, bias = self.conv.weight, self.conv.bias
+        upper = self.upper_left(frames, weight, bias), self.upper_right(frames, weight, bias)
+        lower = self.lower_left(frames, weight, bias), self.lower_right(frames, weight, bias)
+        return interleave(upper, lower, x.shape)
 
 
 class TemporalUpsample(nn.Cell):
@@ -91,12 +93,12 @@ def depth_to_space(x: Tensor, over_time: int) -> Tensor:
     batch, frames, channels, height, width = x.shape
     frames, channels = frames * over_time, channels // over_time // 4
     phases = ops.unstack(x.reshape(batch * frames, 4, channels, height * width), 1)
-    return interleave([phase.reshape(batch, frames, channels, height, width) for phase in phases])
+    return interleave(phases[:2], phases[2:], (batch, frames, channels, height, width))
 
 
 def repeated(x: Tensor, over_time: int = 2) -> Tensor:
     """Every row and column twice, every frame `over_time` times.  (B, T, C, H, W) -> (B, T * over_time, C, 2H, 2W)."""
-    return repeat_frames(interleave((x, x, x, x)), over_time)
+    return repeat_frames(interleave((x, x), (x, x), x.shape), over_time)
 
 
 def repeat_frames(x: Tensor, times: int) -> Tensor:
@@ -123,9 +125,12 @@ def blur_and_halve(x: Tensor, axis: int) -> Tensor:
     return (0.5 * even + 0.25 * (before + odd)).reshape(*shape[:axis], -1, *shape[axis + 1 :])
 
 
-def interleave(phases: Sequence[Tensor]) -> Tensor:
-    """Four (B, T, C, H, W), of upper and lower rows and in them of left and right columns -> (B, T, C, 2H, 2W)."""
-    batch, frames, channels, height, width = phases[0].shape
+def interleave(upper: tuple[Tensor, Tensor], lower: tuple[Tensor, Tensor], shape: tuple[int, ...]) -> Tensor:
+    """Left and right columns of upper and of lower rows -> (B, T, C, 2H, 2W).
+
+    shape: (B, T, C, H, W) of each of them; they may have other axes, as long as their elements lie in that order.
+    """
+    batch, frames, channels, height, width = shape
     rows = (batch * frames, channels * height, 1, 2 * width)
-    upper, lower = (ops.stack(pair, -1).reshape(rows) for pair in (phases[:2], phases[2:]))
-    return ops.concat((upper, lower), 2).reshape(batch, frames, channels, 2 * height, 2 * width)
+    both = ops.concat((ops.stack(upper, -1).reshape(rows), ops.stack(lower, -1).reshape(rows)), 2)
+    return both.reshape(batch, frames, channels, 2 * height, 2 * width)
