@@ -83,10 +83,14 @@ class TemporalConv(Conv2d):
 
     def construct(self, x: Tensor) -> Tensor:
         if self.training:
-            return self.unfold(_convolved(self.conv, self.fold(x), self.weight, self.bias), *x.shape[3:])
+            return self.unfold(self.of_folded(self.fold(x)), *x.shape[3:])
         triples = to_triples(x, self.padding, self.stride, self.zeros)
         weight = _weight_of_triples(self.weight)
         return from_frames(_convolved(self.of_triples, triples, weight, self.bias), x.shape[0])
+
+    def of_folded(self, x: Tensor) -> Tensor:
+        """(B, C, T, H*W) -> (B, C', T', H*W); a method, without which gradients are added up in another order."""
+        return _convolved(self.conv, x, self.weight, self.bias)
 
 
 class DoublingConv(nn.Cell):
