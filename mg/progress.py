@@ -49,6 +49,7 @@ class _Bar(tqdm):
 
     begun: tuple[int, float] | None = None  # what was done by when, at first
     computed = 0  # frames, those among them that wait for the next window
+    counts_computed = True  # False where more is done with them afterwards
 
     def __iter__(self) -> Iterator[Any]:
         for item in super().__iter__():
@@ -63,7 +64,8 @@ class _Bar(tqdm):
 
     def tell(self, what: str, frames: int) -> None:
         """Say what the work is at, in a line if the last one was long ago."""
-        self.computed = max(self.computed, frames if self.unit == "frame" else 0)
+        if self.unit == "frame" and self.counts_computed:
+            self.computed = max(self.computed, frames)
         self.set_postfix_str(what, refresh=False)
         if (now := self._time()) - self.last_print_t >= self.mininterval:
             self.last_print_t = now

@@ -71,6 +71,11 @@ def test_what_is_computed_but_waits_for_the_next_window_is_not_left(lines, monke
             if window > 1:
                 assert (told["total"] - told["n"]) / told["rate"] == pytest.approx(10 * (4 - window), abs=1e-6)
             bar.update(16 if window < 4 else 32)
+    with show_progress(total=96, unit="frame") as bar:
+        bar.counts_computed = False
+        bar.update(16)
+        progress.say("decoding", 96)
+        assert bar.format_dict["n"] == 16
 
 
 def test_every_tile_is_told_by_the_innermost_bar(lines, monkeypatch, tmp_path):

@@ -140,6 +140,7 @@ class Work:
                 steps = with_image_model(self.saving.images, steps)
             results = [stack.enter_context(self._result(one)) for one in group]
             bar = stack.enter_context(show_progress(total=clips[0].total, unit="frame", leave=self.only))
+            bar.counts_computed = self.saving.images is None
             bar.set_description(f"{name}: compiling" if compiles else name)
             for pictures in steps:
                 for index, result in enumerate(results):
