@@ -11,6 +11,7 @@ from conftest import ROOT
 
 from mg.config import read_recipe
 from mg.models import families
+from mg.models.discriminators import DISCRIMINATORS
 from mg.training.recipe import Recipe, recipe_classes
 
 TEXT = (ROOT / "docs" / "training.md").read_text()
@@ -42,6 +43,7 @@ def test_recipes_are_whole(path):
     assert chosen.training.model == family
     assert chosen.data.image_size
     assert chosen.objective.weights
+    DISCRIMINATORS[chosen.adversarial.disc_kind](4, chosen.clip_shape)  # which may refuse clips of that size
     config = chosen.training.model_config
     assert config is None or families.family_of(family).config_type.from_mapping(read_recipe(ROOT / config))
 
