@@ -185,7 +185,8 @@ def build(desk: Desk) -> gr.Blocks:
         run.click(desk.run, inputs, parts, api_name="reconstruct", show_progress_on=parts[0])
         stop.click(desk.stop, None, None, api_name="stop", queue=False)
     page.queue(default_concurrency_limit=None)  # who waits is up to OneThread
-    page._queue.sleep_when_free = _IDLE_S  # it looks a thousand times a second otherwise
+    page._queue.sleep_when_free = _IDLE_S  # it looks a thousand times a second otherwise,
+    page._queue.progress_update_sleep_when_free = _IDLE_S  # and a hundred times for progress
     return page
 
 
