@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 logger = logging.getLogger(__name__)
 
-_SECONDS = 10  # between two lines; a tile may take as long again
+_SECONDS = 10  # between two lines
 _LINE = "{desc}{n_fmt} of {total_fmt} {unit}s, {elapsed} so far, about {remaining} left{postfix}"
 
 
@@ -67,7 +67,7 @@ class _Bar(tqdm):
         if self.unit == "frame" and self.counts_computed:
             self.computed = max(self.computed, frames)
         self.set_postfix_str(what, refresh=False)
-        if (now := self._time()) - self.last_print_t >= self.mininterval:
+        if (now := self._time()) - self.last_print_t >= self.mininterval / 2:  # the next tile may end much later
             self.last_print_t = now
             self.refresh()
 
