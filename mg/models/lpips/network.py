@@ -22,8 +22,8 @@ _REMEDY = (
     "for evaluation also with --alex ALEXNET, and give it as lpips_weights (docs/losses.md, docs/metrics.md), "
     "or do without: perceptual_weight: 0 in training, no lpips and flolpips among the metrics"
 )
-_SHIFT = (-0.030, -0.088, -0.188)  # ImageNet's mean and deviation for pixels in [-1, 1]
-_SCALE = (0.458, 0.448, 0.450)
+IMAGENET_SHIFT = (-0.030, -0.088, -0.188)  # ImageNet's mean and deviation for pixels in [-1, 1]
+IMAGENET_SCALE = (0.458, 0.448, 0.450)
 _EPS = 1e-10
 _log = logging.getLogger(__name__)
 
@@ -70,8 +70,8 @@ class Distance(nn.Cell):
         self.vgg = VGG16() if backbone == "vgg" else None
         self.alex = AlexNet() if backbone == "alex" else None
         self.heads = nn.CellList([Head(width) for width in BACKBONES[backbone].widths])
-        self.shift = Tensor(_SHIFT, mstype.float32).reshape(1, 3, 1, 1)
-        self.scale = Tensor(_SCALE, mstype.float32).reshape(1, 3, 1, 1)
+        self.shift = Tensor(IMAGENET_SHIFT, mstype.float32).reshape(1, 3, 1, 1)
+        self.scale = Tensor(IMAGENET_SCALE, mstype.float32).reshape(1, 3, 1, 1)
         for parameter in self.get_parameters():
             parameter.requires_grad = False
 

@@ -9,10 +9,10 @@ from mindspore import dtype as mstype
 from mg.errors import InputError
 from mg.models import weights
 from mg.models.layers.folds import frames_first, to_frames
+from mg.models.lpips.network import IMAGENET_SCALE, IMAGENET_SHIFT
 from mg.models.names import find_file
 
 SIDE = 224  # pixels: of what classifiers were trained on
-_MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, of pixels in [0, 1]
 
 
 class LogitsDistance(nn.Cell):
@@ -33,8 +33,8 @@ class LogitsDistance(nn.Cell):
             )
         self.network = _classifier(network, path, dtype)
         self.resize = Resize()
-        self.shift = Tensor(2 * np.float32(_MEAN) - 1).reshape(1, 3, 1, 1)
-        self.scale = Tensor(2 * np.float32(_DEVIATION)).reshape(1, 3, 1, 1)
+        self.shift = Tensor(IMAGENET_SHIFT, mstype.float32).reshape(1, 3, 1, 1)
+        self.scale = Tensor(IMAGENET_SCALE, mstype.float32).reshape(1, 3, 1, 1)
 
     def construct(self, clip: Tensor, recon: Tensor) -> Tensor:
         difference = self.logits(recon) - self.logits(clip)
