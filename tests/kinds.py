@@ -91,7 +91,11 @@ def register() -> None:
 
 def build(kind: Kind, seed: int = 0, **options: Any) -> Autoencoder:
     """A model whose every weight is random, so that no part is an identity."""
-    model = families.family_of(kind.family)(dict(kind.config), dtype="fp32", **options)
+    return randomised(families.family_of(kind.family)(dict(kind.config), dtype="fp32", **options), seed)
+
+
+def randomised(model: Autoencoder, seed: int = 0) -> Autoencoder:
+    """Give every parameter a random value that depends on `seed` alone; those of one axis stay near their start."""
     rng = np.random.default_rng(seed)
     for p in model.get_parameters():
         start = p.asnumpy() if len(p.shape) == 1 else 0
